@@ -1,0 +1,1 @@
+"""The floor: settings, limits, ids, money, errors, clock, log."""

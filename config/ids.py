@@ -1,0 +1,48 @@
+"""Ids: another meaning is another type; new ids are time-ordered."""
+
+import hashlib
+import os
+import threading
+from typing import NewType
+from uuid import UUID
+
+OrderId = NewType("OrderId", str)
+LineId = NewType("LineId", str)
+FulfilmentId = NewType("FulfilmentId", str)
+HoldId = NewType("HoldId", str)
+OperationId = NewType("OperationId", str)
+MessageId = NewType("MessageId", str)
+EventId = NewType("EventId", str)
+ExceptionId = NewType("ExceptionId", str)
+LocationId = NewType("LocationId", str)
+MarketId = NewType("MarketId", str)
+Sku = NewType("Sku", str)
+SourceId = NewType("SourceId", str)
+
+
+class IdFactory:
+    """Makes UUIDs of version 7 (RFC 9562) that rise within one process, also inside a millisecond.
+
+    Layout: 48 bits of milliseconds, 12 bits of a counter (method 1 of section 6.2), 62 random bits.
+    """
+
+    def __init__(self) -> None:
+        """Start with no last id."""
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def new(self, now_ms: int) -> str:
+        """Return a new id for a time in milliseconds since the epoch."""
+        with self._lock:
+            stamp = max(now_ms << 12, self._last + 1)
+            self._last = stamp
+        milliseconds, counter = stamp >> 12, stamp & 0xFFF
+        random = int.from_bytes(os.urandom(8), "big") >> 2
+        value = (milliseconds << 80) | (7 << 76) | (counter << 64) | (2 << 62) | random
+        return str(UUID(int=value))
+
+
+def partition_of(ordering_key: str, partitions: int) -> int:
+    """Return the partition, 0 up to partitions - 1, that all events of one ordering key share."""
+    digest = hashlib.blake2b(ordering_key.encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") % partitions

@@ -1,0 +1,64 @@
+"""Every bound of the gateway, units last in the name."""
+
+from typing import Final
+
+# Edge
+BODY_BYTES_MAX: Final = 1024 * 1024
+HEADER_BYTES_MAX: Final = 32 * 1024
+HEADER_COUNT_MAX: Final = 100
+HEAD_RECEIPT_S: Final = 5.0
+BODY_RECEIPT_S: Final = 15.0
+JSON_DEPTH_MAX: Final = 64
+SIGNATURE_AGE_S: Final = 300
+RETRY_AFTER_S: Final = 1
+SHUTDOWN_S: Final = 15
+
+# Batch
+QUEUE_MESSAGES_MAX: Final = 4096
+BATCH_MESSAGES_MAX: Final = 256
+BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+BATCH_ATTEMPTS_MAX: Final = 8
+ORDER_LINES_MAX: Final = 500
+QUANTITY_MAX: Final = 1_000_000_000
+
+# Money: amounts are 64-bit everywhere, so they are bounded well inside
+AMOUNT_MINOR_MAX: Final = 10**15
+
+# Gate
+GATE_GRACE_S: Final = 10.0
+GATE_CALL_S: Final = 1.0
+REROUTE_MAX: Final = 3
+HOLD_S_DEFAULT: Final = 900
+HOLD_S_MAX: Final = 86_400
+
+# Time in both directions
+PARKED_S_MAX: Final = 86_400
+FETCH_ATTEMPTS_MAX: Final = 12
+FETCH_BACKOFF_S: Final = 2.0
+FETCH_BACKOFF_S_MAX: Final = 300.0
+
+# Routing
+ROUTE_SETS_EXACT: Final = 3
+ROUTE_WORK_MAX: Final = 50_000
+ROUTE_LOOP_MS_MAX: Final = 5.0
+
+# Outbox and relay
+PARTITIONS: Final = 16
+PARTITIONS_MAX: Final = 32
+RELAY_BATCH_MAX: Final = 512
+RELAY_IDLE_S: Final = 0.25
+LEASE_S: Final = 15.0
+PUBLISH_S: Final = 5.0
+EVENT_BYTES_MAX: Final = 7 * 1024 * 1024
+OUTBOX_KEPT_S: Final = 7 * 86_400
+INBOX_KEPT_S: Final = 30 * 86_400
+
+# Stream
+HELLO_S: Final = 10.0
+PING_S: Final = 15.0
+FRAME_BYTES_MAX: Final = 64 * 1024
+TOPICS_PER_SESSION_MAX: Final = 32
+BACKLOG_EVENTS_MAX: Final = 1000
+SLOW_S: Final = 10.0
+SESSIONS_MAX: Final = 5000
+PAGE_ROWS_MAX: Final = 200

@@ -1,0 +1,1 @@
+"""The edge: HTTP, websocket, commands, the composition root and the embedded engines."""

@@ -1,0 +1,1 @@
+"""Delivery at our own pace: the outbox table, the relay, subjects, NATS."""

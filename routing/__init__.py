@@ -1,0 +1,1 @@
+"""The pure core that decides where things go next."""

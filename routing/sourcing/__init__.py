@@ -1,0 +1,1 @@
+"""Which locations fill which order lines."""

@@ -1,0 +1,1 @@
+"""SQL and Redis: records, unit of work, stock gate, migrations."""
