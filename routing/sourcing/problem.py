@@ -1,0 +1,89 @@
+"""What a sourcing decision is made from, and what it gives; plain values, nothing else."""
+
+from typing import Literal
+
+import msgspec
+
+from config.ids import LocationId, Sku
+from routing.network import Location, Market
+
+
+class Demand(msgspec.Struct, frozen=True):
+    """So many units of one SKU for one order line; `value_minor` is its price for one unit."""
+
+    line_id: str
+    sku: Sku
+    quantity: int
+    value_minor: int = 0
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One order to place on locations.
+
+    `available` holds units free per SKU and location (missing means none). `only` restricts the
+    choice (a pickup store, a hold's locations); `excluded` are locations that already said no.
+    `destination` is latitude and longitude where known. `hours_left` is the time until the promise
+    ends, None without a promise.
+    """
+
+    market: Market
+    locations: tuple[Location, ...]
+    available: dict[Sku, dict[LocationId, int]]
+    demands: tuple[Demand, ...]
+    method: Literal["ship", "pickup"] = "ship"
+    destination: tuple[float, float] | None = None
+    only: tuple[LocationId, ...] = ()
+    excluded: tuple[LocationId, ...] = ()
+    hours_left: float | None = None
+
+
+class Term(msgspec.Struct, frozen=True):
+    """One cost in minor units with its standard name, for one location or (empty) the whole plan."""
+
+    name: str
+    location: str
+    amount_minor: int
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """Units of a line that a location shall provide."""
+
+    line_id: str
+    sku: Sku
+    location: LocationId
+    quantity: int
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """Another candidate, why it lost, and the terms by which it would have cost what it cost.
+
+    `reason` is one of: not_eligible (method, market), excluded, no_stock, partial_stock (cannot fill
+    all alone), dearer, tied. `total_minor` is None where it could not fill anything.
+    """
+
+    locations: tuple[LocationId, ...]
+    reason: str
+    total_minor: int | None = None
+    terms: tuple[Term, ...] = ()
+
+
+class RoutePlan(msgspec.Struct, frozen=True):
+    """A stored decision.
+
+    `total_minor` is the objective, `bound_minor` a proven lower bound of it, `gap` their relative
+    difference (0.0 means proven optimal), `exact_within` the number of locations within which the
+    answer was proven by enumeration (0: not enumerated). `unfilled` lists what nobody can provide.
+    `inputs_hash` identifies everything that the decision was made from.
+    """
+
+    assignments: tuple[Assignment, ...]
+    unfilled: tuple[Demand, ...]
+    terms: tuple[Term, ...]
+    total_minor: int
+    bound_minor: int
+    gap: float
+    exact_within: int
+    method: str
+    reasons: tuple[str, ...]
+    rejected: tuple[Rejected, ...]
+    inputs_hash: str
