@@ -15,11 +15,11 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 SourceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What every section shares: strict and immutable."""
 
 
-class GatewaySettings(_Section):
+class GatewaySettings(_Section, kw_only=True):
     """`[gateway]`: where the edge listens and what it takes."""
 
     host: str = "127.0.0.1"
@@ -30,7 +30,7 @@ class GatewaySettings(_Section):
     """Origins besides our own that may open `/v1/stream`, exactly as the browser sends them."""
 
 
-class EngineSettings(_Section):
+class EngineSettings(_Section, kw_only=True):
     """`[engines]`: external engines; an empty one runs embedded."""
 
     database: str = ""
@@ -38,19 +38,19 @@ class EngineSettings(_Section):
     nats: tuple[str, ...] = ()
 
 
-class NetworkSettings(_Section):
+class NetworkSettings(_Section, kw_only=True):
     """`[network]`: the file with markets, locations, costs and calendars."""
 
     file: str = ""
 
 
-class RelaySettings(_Section):
+class RelaySettings(_Section, kw_only=True):
     """`[relay]`: how events leave; the number of partitions never changes on a live database."""
 
     partitions: Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX)] = PARTITIONS
 
 
-class SourceSettings(_Section):
+class SourceSettings(_Section, kw_only=True):
     """`[[sources]]`: one channel account; `id` is the path below `/webhooks/`."""
 
     id: SourceName
@@ -60,7 +60,7 @@ class SourceSettings(_Section):
     options: dict[str, Any] = {}
 
 
-class Settings(_Section):
+class Settings(_Section, kw_only=True):
     """Everything that can be configured."""
 
     gateway: GatewaySettings = GatewaySettings()

@@ -22,18 +22,18 @@ Version = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
 
 
-class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What all parts of a command share: immutable and strict."""
 
 
-class OrderKey(_Value):
+class OrderKey(_Value, kw_only=True):
     """How a message names an order: the source that owns the order, and that source's id for it."""
 
     source: Ref
     ref: Ref
 
 
-class LineAsked(_Value):
+class LineAsked(_Value, kw_only=True):
     """One line as the channel sold it; `item` and `sku` are the channel's, either may be empty."""
 
     line_ref: Ref
@@ -47,7 +47,7 @@ class LineAsked(_Value):
     requires_shipping: bool = True
 
 
-class Delivery(_Value):
+class Delivery(_Value, kw_only=True):
     """What was promised: `handed_over` is a counter sale that is already in the customer's hands."""
 
     method: Literal["ship", "pickup", "handed_over", "digital"] = "ship"
@@ -60,14 +60,14 @@ class Delivery(_Value):
     latest: datetime | None = None
 
 
-class LineQuantity(_Value):
+class LineQuantity(_Value, kw_only=True):
     """So many units of one line."""
 
     line_ref: Ref
     quantity: Quantity
 
 
-class PlaceOrder(_Value, tag_field="command", tag="order.placed"):
+class PlaceOrder(_Value, tag_field="command", tag="order.placed", kw_only=True):
     """The whole order as the channel knows it now; newer versions of it amend the record."""
 
     order: OrderKey
@@ -88,7 +88,7 @@ class PlaceOrder(_Value, tag_field="command", tag="order.placed"):
     """A hold of ours (`POST /v1/holds`) that this order confirms."""
 
 
-class CancelOrder(_Value, tag_field="command", tag="order.cancelled"):
+class CancelOrder(_Value, tag_field="command", tag="order.cancelled", kw_only=True):
     """Cancel these units, or everything that is still open when `lines` is empty."""
 
     order: OrderKey
@@ -97,7 +97,7 @@ class CancelOrder(_Value, tag_field="command", tag="order.cancelled"):
     lines: tuple[LineQuantity, ...] = ()
 
 
-class RecordPayment(_Value, tag_field="command", tag="payment"):
+class RecordPayment(_Value, tag_field="command", tag="payment", kw_only=True):
     """What a payment became. `order` may be absent: then `payment_ref` joins it to what is known."""
 
     state: Literal["authorised", "captured", "failed", "voided", "disputed"]
@@ -109,7 +109,7 @@ class RecordPayment(_Value, tag_field="command", tag="payment"):
     version: Version = 0
 
 
-class RefundLine(_Value):
+class RefundLine(_Value, kw_only=True):
     """Units of a line that a refund covers; `cancel` units were never shipped and go back on sale."""
 
     line_ref: Ref
@@ -117,7 +117,7 @@ class RefundLine(_Value):
     restock: Literal["none", "cancel", "return"] = "none"
 
 
-class RecordRefund(_Value, tag_field="command", tag="refund.issued"):
+class RecordRefund(_Value, tag_field="command", tag="refund.issued", kw_only=True):
     """Money went back (or is on its way)."""
 
     refund_ref: Ref
@@ -130,7 +130,7 @@ class RecordRefund(_Value, tag_field="command", tag="refund.issued"):
     lines: tuple[RefundLine, ...] = ()
 
 
-class Count(_Value):
+class Count(_Value, kw_only=True):
     """One level. `available` is what the channel would still sell; `on_hand` is what is there."""
 
     item: Text = ""
@@ -141,13 +141,13 @@ class Count(_Value):
     version: Version
 
 
-class CountStock(_Value, tag_field="command", tag="stock.counted"):
+class CountStock(_Value, tag_field="command", tag="stock.counted", kw_only=True):
     """Absolute stock levels as a source sees them."""
 
     counts: Annotated[tuple[Count, ...], msgspec.Meta(max_length=1000)]
 
 
-class ReportFulfilment(_Value, tag_field="command", tag="fulfilment.changed"):
+class ReportFulfilment(_Value, tag_field="command", tag="fulfilment.changed", kw_only=True):
     """A channel or carrier says what happened to goods; empty `lines` means the whole order."""
 
     order: OrderKey
@@ -159,20 +159,20 @@ class ReportFulfilment(_Value, tag_field="command", tag="fulfilment.changed"):
     tracking: Text = ""
 
 
-class FetchOrder(_Value, tag_field="command", tag="order.fetch"):
+class FetchOrder(_Value, tag_field="command", tag="order.fetch", kw_only=True):
     """A thin notification: the order must be read from the platform (see the `OrderSource` port)."""
 
     order: OrderKey
     version: Version = 0
 
 
-class Ignore(_Value, tag_field="command", tag="ignore"):
+class Ignore(_Value, tag_field="command", tag="ignore", kw_only=True):
     """Understood, and nothing for us in it; the reason is for people."""
 
     reason: Text
 
 
-class Suspect(_Value, tag_field="command", tag="suspect"):
+class Suspect(_Value, tag_field="command", tag="suspect", kw_only=True):
     """Genuine, but not understood; kept in quarantine with its reason."""
 
     reason: Text
