@@ -18,7 +18,7 @@ Text = Annotated[str, msgspec.Meta(max_length=500)]
 Amount = Annotated[int, msgspec.Meta(ge=-AMOUNT_MINOR_MAX, le=AMOUNT_MINOR_MAX)]
 Quantity = Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
 Signed = Annotated[int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
-Version = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Version = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
 
 
