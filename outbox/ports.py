@@ -1,0 +1,81 @@
+"""What the outbox needs from its surroundings, and what it offers to those who read events."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+class Transactions(Protocol):
+    """Database transactions. On SQLite `write` is the one writer connection, one at a time."""
+
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a write transaction: commits on a clean exit, rolls back on an error.
+
+        Raises:
+            EngineDown: the database does not answer; OutcomeUnknown: the commit's answer was lost.
+        """
+        ...
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Open a read-only snapshot.
+
+        Raises:
+            EngineDown: the database does not answer.
+        """
+        ...
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """An event as it came from the stream; `sequence` is its place there, without gaps for us."""
+
+    sequence: int
+    subject: str
+    id: str
+    type: str
+    data: bytes
+
+
+class StreamPosition(msgspec.Struct, frozen=True):
+    """Which stream (it changes when the stream is made anew), and its last sequence."""
+
+    created: str
+    last_sequence: int
+
+
+class Disconnected(msgspec.Struct, frozen=True):
+    """The stream cannot be read now; what follows comes after a gap in time, not in events."""
+
+    reason: str
+
+
+class Restarted(msgspec.Struct, frozen=True):
+    """Reading goes on from a stream with another identity: take snapshots."""
+
+    position: StreamPosition
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """Reading goes on, without a gap in events."""
+
+    position: StreamPosition
+
+
+class Subscriber(Protocol):
+    """Reads the stream from a position on, for ever."""
+
+    async def position(self) -> StreamPosition:
+        """Return the stream's identity and end; EngineDown when NATS does not answer."""
+        ...
+
+    def read(
+        self, after: StreamPosition
+    ) -> AsyncIterator[Delivered | Disconnected | Restarted | Connected]:
+        """Yield every event after the position in order, and what happens to the connection.
+
+        It reconnects by itself; it makes a new consumer at the last sequence + 1, or says
+        `Restarted` when the stream's identity has changed or that sequence is gone.
+        """
+        ...

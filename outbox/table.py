@@ -1,0 +1,46 @@
+"""The outbox table: one row is one event; and the metadata that all tables share."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# The position is given by the database in commit order within one ordering key (its order row is
+# locked by then); it is an order to read in, never a cursor.
+Position = BigInteger().with_variant(Integer, "sqlite")
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("position", Position, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("ordering_key", String, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("traceparent", String, nullable=False, server_default=""),
+    Column("batch_id", String(36)),
+    Column("published_us", BigInteger),
+    sqlite_autoincrement=True,
+)
+Index(
+    "ix_outbox_pending",
+    outbox.c.partition,
+    outbox.c.position,
+    sqlite_where=outbox.c.published_us.is_(None),
+    postgresql_where=outbox.c.published_us.is_(None),
+)
+Index(
+    "ix_outbox_published",
+    outbox.c.published_us,
+    sqlite_where=outbox.c.published_us.is_not(None),
+    postgresql_where=outbox.c.published_us.is_not(None),
+)
