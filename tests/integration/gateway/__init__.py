@@ -1,0 +1,1 @@
+"""Tests of the edge against one real engine."""

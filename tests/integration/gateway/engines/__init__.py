@@ -1,0 +1,1 @@
+"""Tests of the embedded engines, which are real processes."""
