@@ -19,7 +19,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What every section shares: strict and immutable."""
 
 
-class GatewaySettings(_Section, kw_only=True):
+class GatewaySettings(_Section, frozen=True, kw_only=True):
     """`[gateway]`: where the edge listens and what it takes."""
 
     host: str = "127.0.0.1"
@@ -30,7 +30,7 @@ class GatewaySettings(_Section, kw_only=True):
     """Origins besides our own that may open `/v1/stream`, exactly as the browser sends them."""
 
 
-class EngineSettings(_Section, kw_only=True):
+class EngineSettings(_Section, frozen=True, kw_only=True):
     """`[engines]`: external engines; an empty one runs embedded."""
 
     database: str = ""
@@ -38,19 +38,19 @@ class EngineSettings(_Section, kw_only=True):
     nats: tuple[str, ...] = ()
 
 
-class NetworkSettings(_Section, kw_only=True):
+class NetworkSettings(_Section, frozen=True, kw_only=True):
     """`[network]`: the file with markets, locations, costs and calendars."""
 
     file: str = ""
 
 
-class RelaySettings(_Section, kw_only=True):
+class RelaySettings(_Section, frozen=True, kw_only=True):
     """`[relay]`: how events leave; the number of partitions never changes on a live database."""
 
     partitions: Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX)] = PARTITIONS
 
 
-class SourceSettings(_Section, kw_only=True):
+class SourceSettings(_Section, frozen=True, kw_only=True):
     """`[[sources]]`: one channel account; `id` is the path below `/webhooks/`."""
 
     id: SourceName
@@ -60,7 +60,7 @@ class SourceSettings(_Section, kw_only=True):
     options: dict[str, Any] = {}
 
 
-class Settings(_Section, kw_only=True):
+class Settings(_Section, frozen=True, kw_only=True):
     """Everything that can be configured."""
 
     gateway: GatewaySettings = GatewaySettings()

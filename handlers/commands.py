@@ -26,14 +26,14 @@ class _Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What all parts of a command share: immutable and strict."""
 
 
-class OrderKey(_Value, kw_only=True):
+class OrderKey(_Value, frozen=True, kw_only=True):
     """How a message names an order: the source that owns the order, and that source's id for it."""
 
     source: Ref
     ref: Ref
 
 
-class LineAsked(_Value, kw_only=True):
+class LineAsked(_Value, frozen=True, kw_only=True):
     """One line as the channel sold it; `item` and `sku` are the channel's, either may be empty."""
 
     line_ref: Ref
@@ -47,7 +47,7 @@ class LineAsked(_Value, kw_only=True):
     requires_shipping: bool = True
 
 
-class Delivery(_Value, kw_only=True):
+class Delivery(_Value, frozen=True, kw_only=True):
     """What was promised: `handed_over` is a counter sale that is already in the customer's hands."""
 
     method: Literal["ship", "pickup", "handed_over", "digital"] = "ship"
@@ -60,14 +60,14 @@ class Delivery(_Value, kw_only=True):
     latest: datetime | None = None
 
 
-class LineQuantity(_Value, kw_only=True):
+class LineQuantity(_Value, frozen=True, kw_only=True):
     """So many units of one line."""
 
     line_ref: Ref
     quantity: Quantity
 
 
-class PlaceOrder(_Value, tag_field="command", tag="order.placed", kw_only=True):
+class PlaceOrder(_Value, tag_field="command", tag="order.placed", frozen=True, kw_only=True):
     """The whole order as the channel knows it now; newer versions of it amend the record."""
 
     order: OrderKey
@@ -88,7 +88,7 @@ class PlaceOrder(_Value, tag_field="command", tag="order.placed", kw_only=True):
     """A hold of ours (`POST /v1/holds`) that this order confirms."""
 
 
-class CancelOrder(_Value, tag_field="command", tag="order.cancelled", kw_only=True):
+class CancelOrder(_Value, tag_field="command", tag="order.cancelled", frozen=True, kw_only=True):
     """Cancel these units, or everything that is still open when `lines` is empty."""
 
     order: OrderKey
@@ -97,7 +97,7 @@ class CancelOrder(_Value, tag_field="command", tag="order.cancelled", kw_only=Tr
     lines: tuple[LineQuantity, ...] = ()
 
 
-class RecordPayment(_Value, tag_field="command", tag="payment", kw_only=True):
+class RecordPayment(_Value, tag_field="command", tag="payment", frozen=True, kw_only=True):
     """What a payment became. `order` may be absent: then `payment_ref` joins it to what is known."""
 
     state: Literal["authorised", "captured", "failed", "voided", "disputed"]
@@ -109,7 +109,7 @@ class RecordPayment(_Value, tag_field="command", tag="payment", kw_only=True):
     version: Version = 0
 
 
-class RefundLine(_Value, kw_only=True):
+class RefundLine(_Value, frozen=True, kw_only=True):
     """Units of a line that a refund covers; `cancel` units were never shipped and go back on sale."""
 
     line_ref: Ref
@@ -117,7 +117,7 @@ class RefundLine(_Value, kw_only=True):
     restock: Literal["none", "cancel", "return"] = "none"
 
 
-class RecordRefund(_Value, tag_field="command", tag="refund.issued", kw_only=True):
+class RecordRefund(_Value, tag_field="command", tag="refund.issued", frozen=True, kw_only=True):
     """Money went back (or is on its way)."""
 
     refund_ref: Ref
@@ -130,7 +130,7 @@ class RecordRefund(_Value, tag_field="command", tag="refund.issued", kw_only=Tru
     lines: tuple[RefundLine, ...] = ()
 
 
-class Count(_Value, kw_only=True):
+class Count(_Value, frozen=True, kw_only=True):
     """One level. `available` is what the channel would still sell; `on_hand` is what is there."""
 
     item: Text = ""
@@ -141,13 +141,13 @@ class Count(_Value, kw_only=True):
     version: Version
 
 
-class CountStock(_Value, tag_field="command", tag="stock.counted", kw_only=True):
+class CountStock(_Value, tag_field="command", tag="stock.counted", frozen=True, kw_only=True):
     """Absolute stock levels as a source sees them."""
 
     counts: Annotated[tuple[Count, ...], msgspec.Meta(max_length=1000)]
 
 
-class ReportFulfilment(_Value, tag_field="command", tag="fulfilment.changed", kw_only=True):
+class ReportFulfilment(_Value, tag_field="command", tag="fulfilment.changed", frozen=True, kw_only=True):
     """A channel or carrier says what happened to goods; empty `lines` means the whole order."""
 
     order: OrderKey
@@ -159,20 +159,20 @@ class ReportFulfilment(_Value, tag_field="command", tag="fulfilment.changed", kw
     tracking: Text = ""
 
 
-class FetchOrder(_Value, tag_field="command", tag="order.fetch", kw_only=True):
+class FetchOrder(_Value, tag_field="command", tag="order.fetch", frozen=True, kw_only=True):
     """A thin notification: the order must be read from the platform (see the `OrderSource` port)."""
 
     order: OrderKey
     version: Version = 0
 
 
-class Ignore(_Value, tag_field="command", tag="ignore", kw_only=True):
+class Ignore(_Value, tag_field="command", tag="ignore", frozen=True, kw_only=True):
     """Understood, and nothing for us in it; the reason is for people."""
 
     reason: Text
 
 
-class Suspect(_Value, tag_field="command", tag="suspect", kw_only=True):
+class Suspect(_Value, tag_field="command", tag="suspect", frozen=True, kw_only=True):
     """Genuine, but not understood; kept in quarantine with its reason."""
 
     reason: Text

@@ -59,7 +59,7 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What every record shares: immutable and strict."""
 
 
-class OrderLine(_Record, kw_only=True):
+class OrderLine(_Record, frozen=True, kw_only=True):
     """One line with its quantity ledger (design: domain 2.1); `sku` is empty while unmapped."""
 
     id: LineId
@@ -91,31 +91,37 @@ class OrderLine(_Record, kw_only=True):
         return self.ordered - self.cancelled - self.handed_off
 
 
-class Tender(_Record, kw_only=True):
+class Tender(_Record, frozen=True, kw_only=True):
     """One instrument's part of the payment; amounts in minor units."""
 
+    id: str
     source: SourceId
     payment_ref: str
+    order_id: OrderId
     state: str
     currency: str
     authorised_minor: int = 0
     captured_minor: int = 0
     version: int = 0
+    source_version: int = 0
 
 
-class Refund(_Record, kw_only=True):
+class Refund(_Record, frozen=True, kw_only=True):
     """Money that went back, or is on its way; amounts in minor units."""
 
+    id: str
     source: SourceId
     refund_ref: str
     payment_ref: str = ""
+    order_id: OrderId
     state: str
     amount_minor: int
     currency: str
     version: int = 0
+    source_version: int = 0
 
 
-class Order(_Record, kw_only=True):
+class Order(_Record, frozen=True, kw_only=True):
     """One record for every channel. `version` counts its published events."""
 
     id: OrderId
@@ -149,7 +155,7 @@ class Order(_Record, kw_only=True):
     hold_id: HoldId | None = None
 
 
-class HistoryEntry(_Record):
+class HistoryEntry(_Record, frozen=True):
     """One step of an order's life, for its timeline."""
 
     at: datetime
@@ -159,7 +165,7 @@ class HistoryEntry(_Record):
     detail: str = ""
 
 
-class FulfilmentLine(_Record, kw_only=True):
+class FulfilmentLine(_Record, frozen=True, kw_only=True):
     """Units of one order line in one group."""
 
     line_id: LineId
@@ -169,7 +175,7 @@ class FulfilmentLine(_Record, kw_only=True):
     short: int = 0
 
 
-class Fulfilment(_Record, kw_only=True):
+class Fulfilment(_Record, frozen=True, kw_only=True):
     """Lines of one order at one location by one method; a row of the pickup screen."""
 
     id: FulfilmentId
@@ -195,7 +201,7 @@ CLOSED_STATES: frozenset[str] = frozenset(
 )
 
 
-class HoldLine(_Record):
+class HoldLine(_Record, frozen=True):
     """Units held at a location."""
 
     sku: Sku
@@ -203,7 +209,7 @@ class HoldLine(_Record):
     quantity: int
 
 
-class Hold(_Record, kw_only=True):
+class Hold(_Record, frozen=True, kw_only=True):
     """Stock kept for somebody until it expires, or until an order confirms it."""
 
     id: HoldId
@@ -217,7 +223,7 @@ class Hold(_Record, kw_only=True):
     order_id: OrderId | None = None
 
 
-class ExceptionRecord(_Record, kw_only=True):
+class ExceptionRecord(_Record, frozen=True, kw_only=True):
     """A work item: what happened (facts), since when, and who owns the next step."""
 
     id: ExceptionId
@@ -233,7 +239,7 @@ class ExceptionRecord(_Record, kw_only=True):
     location: LocationId | None = None
 
 
-class CatalogItem(_Record, kw_only=True):
+class CatalogItem(_Record, frozen=True, kw_only=True):
     """One sellable item; money in minor units, weight in grams."""
 
     sku: Sku
@@ -246,7 +252,7 @@ class CatalogItem(_Record, kw_only=True):
     external: tuple[tuple[str, str], ...] = ()
 
 
-class Level(_Record, kw_only=True):
+class Level(_Record, frozen=True, kw_only=True):
     """The stock of one SKU at one location, in units."""
 
     sku: Sku
