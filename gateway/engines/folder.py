@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from config.errors import Misconfigured
 
-_LOCK_S: Final = 2.0
+LOCK_S: Final = 2.0
 """How long to wait for the children of a killed instance to end: they hold the lock as well."""
 _POLL_S: Final = 0.02
 _RUNTIME_PREFIX: Final = "imv-"
@@ -24,14 +24,14 @@ class DataFolder:
     Children that inherit `lock` keep it locked for as long as one of them lives.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, wait_s: float = LOCK_S) -> None:
         """Make or check the folder, lock it, and make a runtime folder for sockets.
 
         Raises:
             Misconfigured: not a folder, not writable, or open in another instance.
         """
         self.path = _made(path)
-        self.lock = _locked(self.path / "lock")
+        self.lock = _locked(self.path / "lock", wait_s)
         try:
             self.runtime = _runtime(self.path / "runtime")
         except BaseException:
@@ -90,10 +90,13 @@ def _made(path: Path) -> Path:
         ) from error
 
 
-def _locked(file: Path) -> int:
+def _locked(file: Path, wait_s: float) -> int:
     """Lock the file and return its descriptor."""
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    deadline = time.monotonic() + _LOCK_S
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Misconfigured(f"lock file {file}: {error.strerror}; remove what is there") from error
+    deadline = time.monotonic() + wait_s
     while not _lock(descriptor):
         if time.monotonic() > deadline:
             holder = os.read(descriptor, 20).decode(errors="replace").strip()
@@ -118,7 +121,7 @@ def _lock(descriptor: int) -> bool:
 
 def _runtime(note: Path) -> Path:
     """Make a short private folder and note it; a killed instance's is removed first."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ValueError):  # ValueError: a damaged note names nothing
         left = Path(note.read_text())
         if left.name.startswith(_RUNTIME_PREFIX) and left.is_dir() and not left.is_symlink():
             shutil.rmtree(left, ignore_errors=True)
