@@ -1,0 +1,1 @@
+"""The code as data: rules that no single test of behaviour would notice."""
