@@ -38,6 +38,8 @@ class Checkout:
             (self.bin / name).symlink_to(shutil.which(name) or "")
 
     def give(self, name: str, script: str) -> None:
+        """Put a program on this machine; writing through a link would change the real one."""
+        (self.bin / name).unlink(missing_ok=True)
         (self.bin / name).write_text(script)
         (self.bin / name).chmod(0o755)
 
