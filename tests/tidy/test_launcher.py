@@ -10,7 +10,19 @@ import pytest
 
 from tests.tidy.source import ROOT
 
-COREUTILS = ("cat", "cksum", "dirname", "env", "find", "mkdir", "mv", "rm", "sed", "sleep")
+PROGRAMS = (
+    "cat",
+    "cksum",
+    "cp",
+    "dirname",
+    "find",
+    "mkdir",
+    "mv",
+    "readlink",
+    "rm",
+    "sed",
+    "sleep",
+)
 TOO_OLD = "#!/bin/sh\nexit 1\n"
 NO_VENV = '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1 ;; *print*) echo 3.11 ;; esac\n'
 VENV = """\
@@ -34,12 +46,11 @@ class Checkout:
             folder.mkdir()
         for name in ("imv", "requirements.txt", "pyproject.toml"):
             shutil.copy(ROOT / name, self.root)
-        for name in (*COREUTILS, "cp"):
-            (self.bin / name).symlink_to(shutil.which(name) or "")
+        for name in PROGRAMS:
+            self.give(name, f'#!/bin/sh\nexec {shutil.which(name)} "$@"\n')
 
     def give(self, name: str, script: str) -> None:
-        """Put a program on this machine; writing through a link would change the real one."""
-        (self.bin / name).unlink(missing_ok=True)
+        """Put a program on this machine. Never a link: writing to one changes the real program."""
         (self.bin / name).write_text(script)
         (self.bin / name).chmod(0o755)
 
@@ -131,7 +142,6 @@ def test_a_lock_whose_owner_is_gone_is_taken_over(checkout: Checkout) -> None:
 
 def test_it_works_through_a_link_from_elsewhere(checkout: Checkout, tmp_path: Path) -> None:
     checkout.give("python3.12", VENV)
-    (checkout.bin / "readlink").symlink_to(shutil.which("readlink") or "")
     (tmp_path / "linked").symlink_to(checkout.root / "imv")
     assert checkout.run("test", "-k", "x", path=tmp_path / "linked").stdout == (
         "ran -m pytest -k x\n"
