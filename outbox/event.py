@@ -10,7 +10,15 @@ from config.ids import EventId, partition_of
 from config.limits import EVENT_BYTES_MAX
 
 Entity = Literal[
-    "order", "fulfilment", "inventory", "return", "exception", "payment", "ledger", "flow", "message"
+    "order",
+    "fulfilment",
+    "inventory",
+    "return",
+    "exception",
+    "payment",
+    "ledger",
+    "flow",
+    "message",
 ]
 
 STREAM: Final = "IMV"

@@ -1,11 +1,13 @@
 """What the outbox needs from its surroundings, and what it offers to those who read events."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from outbox.message import Batch, Marker, Message
 
 
 class Transactions(Protocol):
@@ -77,5 +79,48 @@ class Subscriber(Protocol):
 
         It reconnects by itself; it makes a new consumer at the last sequence + 1, or says
         `Restarted` when the stream's identity has changed or that sequence is gone.
+        """
+        ...
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """The stream took the whole batch; `sequence` is its marker's."""
+
+    sequence: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The stream took nothing: another marker than the expected one is the last, or an id is known.
+
+    What happened before is told by the partition's last marker.
+    """
+
+    reason: str
+
+
+class Publisher(Protocol):
+    """Appends batches to the stream, each whole or not at all, each once."""
+
+    async def ensure_stream(self) -> None:
+        """Make the stream, or bring its settings up to date.
+
+        Raises:
+            EngineDown: NATS does not answer; Misconfigured: the stream cannot be as it must be.
+        """
+        ...
+
+    async def publish_batch(self, batch: Batch, messages: Sequence[Message]) -> Stored | Refused:
+        """Append the messages and the batch's marker, if the expected marker is the last one.
+
+        Raises:
+            EngineDown: nothing was stored; OutcomeUnknown: it may be stored, or may be yet.
+        """
+        ...
+
+    async def last_marker(self, partition: int) -> Marker:
+        """Return the partition's last marker in the stream; makes the stream when it is gone.
+
+        Raises:
+            EngineDown: NATS does not answer.
         """
         ...

@@ -27,7 +27,7 @@ outbox = Table(
     Column("at_us", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("traceparent", String, nullable=False, server_default=""),
-    Column("batch_id", String(36)),
+    Column("batch_id", String(48)),
     Column("published_us", BigInteger),
     sqlite_autoincrement=True,
 )
@@ -43,4 +43,27 @@ Index(
     outbox.c.published_us,
     sqlite_where=outbox.c.published_us.is_not(None),
     postgresql_where=outbox.c.published_us.is_not(None),
+)
+
+# Who delivers a partition, and the batch that is on its way. `epoch` rises with every new owner;
+# `marker_sequence` is the last marker in the stream that we know of; `positions` (comma-separated)
+# is what the stamped batch consists of, and never changes while `batch_id` stands.
+relay_partition = Table(
+    "relay_partition",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String(36), nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("marker_sequence", BigInteger, nullable=False),
+    Column("batch_id", String(48)),
+    Column("positions", String),
+)
+
+# The relays that are alive, so that each knows its fair share of the partitions.
+relay_member = Table(
+    "relay_member",
+    metadata,
+    Column("owner", String(36), primary_key=True),
+    Column("expires_us", BigInteger, nullable=False),
 )

@@ -1,0 +1,221 @@
+"""The SQL of leases and stamps: one function per statement, each conditional on the owner."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    Row,
+    String,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from outbox.message import Batch, Published
+from outbox.table import outbox, relay_member, relay_partition
+
+_LEASE = relay_partition.c
+_STATE = (
+    _LEASE.partition,
+    _LEASE.epoch,
+    _LEASE.marker_sequence,
+    _LEASE.batch_id,
+    _LEASE.positions,
+)
+_MINE = _LEASE.owner == bindparam("me")
+_SAME_STAMP = (
+    _LEASE.partition == bindparam("part"),
+    _LEASE.epoch == bindparam("under_epoch"),
+    _LEASE.batch_id == bindparam("batch"),
+)
+_FREE = or_(_LEASE.owner == "", _LEASE.expires_us < bindparam("now_us"))
+
+_MAKE = insert(relay_partition)
+_COUNT = select(func.count()).select_from(relay_partition)
+
+_STAY = (
+    update(relay_member)
+    .where(relay_member.c.owner == bindparam("me"))
+    .values(expires_us=bindparam("until_us"))
+)
+_JOIN = insert(relay_member).values(owner=bindparam("me"), expires_us=bindparam("until_us"))
+_FORGET = delete(relay_member).where(relay_member.c.expires_us < bindparam("now_us"))
+_LEAVE = delete(relay_member).where(relay_member.c.owner == bindparam("me"))
+_MEMBERS = select(relay_member.c.owner).order_by(relay_member.c.owner)
+
+_RENEW = (
+    update(relay_partition).where(_MINE).values(expires_us=bindparam("until_us")).returning(*_STATE)
+)
+
+# The condition stands twice: two relays may choose the same partitions, and the second one then
+# looks at the row again after the first one's commit.
+_TAKE = (
+    update(relay_partition)
+    .where(
+        _FREE,
+        _LEASE.partition.in_(
+            select(_LEASE.partition)
+            .where(_FREE)
+            .order_by(_LEASE.partition)
+            .limit(bindparam("partitions_max"))
+            .scalar_subquery()
+        ),
+    )
+    .values(owner=bindparam("me"), epoch=_LEASE.epoch + 1, expires_us=bindparam("until_us"))
+    .returning(*_STATE)
+)
+_RELEASE = (
+    update(relay_partition)
+    .where(_MINE, _LEASE.partition.in_(bindparam("partitions", expanding=True)))
+    .values(owner="", expires_us=0)
+)
+
+# What a new batch of a partition consists of: its first pending rows, up to a number and, after
+# the first one, up to a size.
+_PENDING = (outbox.c.partition == _LEASE.partition, outbox.c.published_us.is_(None))
+_ROWS = (
+    select(outbox.c.position, func.length(outbox.c.data).label("bytes"))
+    .where(*_PENDING)
+    .correlate(relay_partition)
+    .order_by(outbox.c.position)
+    .limit(bindparam("rows_max"))
+    .subquery()
+)
+_SUMMED = select(
+    _ROWS.c.position,
+    (func.sum(_ROWS.c.bytes).over(order_by=_ROWS.c.position) - _ROWS.c.bytes).label("before"),
+).subquery()
+_POSITIONS = (
+    select(func.aggregate_strings(cast(_SUMMED.c.position, String), ","))
+    .where(_SUMMED.c.before < bindparam("bytes_max"))
+    .scalar_subquery()
+)
+_CLAIM = (
+    update(relay_partition)
+    .where(
+        _MINE,
+        _LEASE.partition.in_(bindparam("partitions", expanding=True)),
+        _LEASE.batch_id.is_(None),
+        select(literal(1)).where(*_PENDING).correlate(relay_partition).exists(),
+    )
+    .values(
+        batch_id=bindparam("turn", type_=String) + "-" + cast(_LEASE.partition, String),
+        positions=_POSITIONS,
+    )
+    .returning(*_STATE)
+)
+
+_CLEAR = (
+    update(relay_partition)
+    .where(*_SAME_STAMP)
+    .values(batch_id=None, positions=None, marker_sequence=bindparam("sequence"))
+)
+_RESTAMP = update(relay_partition).where(*_SAME_STAMP).values(marker_sequence=bindparam("sequence"))
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A partition that is ours, and the batch that stands stamped in it."""
+
+    partition: int
+    batch: Batch | None
+
+
+async def make_partitions(connection: AsyncConnection, partitions: int) -> None:
+    """Add the rows of all partitions, of no owner; Conflict when another relay does it too."""
+    fresh = {"owner": "", "epoch": 0, "expires_us": 0, "marker_sequence": 0}
+    await connection.execute(_MAKE, [{"partition": n, **fresh} for n in range(partitions)])
+
+
+async def count_partitions(connection: AsyncConnection) -> int:
+    """Tell with how many partitions this database was first used; 0 before that."""
+    return (await connection.execute(_COUNT)).scalar_one()
+
+
+async def stay_member(connection: AsyncConnection, me: str, *, now_us: int, until_us: int) -> None:
+    """Say that we are alive, and forget those who no longer say so."""
+    values = {"me": me, "until_us": until_us}
+    if not (await connection.execute(_STAY, values)).rowcount:
+        await connection.execute(_JOIN, values)
+    await connection.execute(_FORGET, {"now_us": now_us})
+
+
+async def leave_members(connection: AsyncConnection, me: str) -> None:
+    """Say that we are gone, so that others take more."""
+    await connection.execute(_LEAVE, {"me": me})
+
+
+async def members(connection: AsyncConnection) -> list[str]:
+    """Return who is alive, in an order that all relays see alike."""
+    return list((await connection.execute(_MEMBERS)).scalars())
+
+
+async def renew_leases(connection: AsyncConnection, me: str, until_us: int) -> list[Lease]:
+    """Renew all of our leases; what is not returned is not ours."""
+    rows = await connection.execute(_RENEW, {"me": me, "until_us": until_us})
+    return [_lease(row) for row in rows]
+
+
+async def take_leases(
+    connection: AsyncConnection, me: str, *, partitions_max: int, now_us: int, until_us: int
+) -> list[Lease]:
+    """Take partitions that nobody holds, each under its next epoch."""
+    values = {"me": me, "partitions_max": partitions_max, "now_us": now_us, "until_us": until_us}
+    return [_lease(row) for row in await connection.execute(_TAKE, values)]
+
+
+async def release_leases(connection: AsyncConnection, me: str, partitions: Sequence[int]) -> None:
+    """Give partitions up; a batch that stands stamped goes to the next owner."""
+    await connection.execute(_RELEASE, {"me": me, "partitions": list(partitions)})
+
+
+async def claim_batches(
+    connection: AsyncConnection,
+    me: str,
+    *,
+    turn: str,
+    partitions: Sequence[int],
+    rows_max: int,
+    bytes_max: int,
+) -> list[Batch]:
+    """Stamp the next batch of each of these partitions of ours that has none and has rows."""
+    values = {
+        "me": me,
+        "turn": turn,
+        "partitions": list(partitions),
+        "rows_max": rows_max,
+        "bytes_max": bytes_max,
+    }
+    leases = [_lease(row) for row in await connection.execute(_CLAIM, values)]
+    return [lease.batch for lease in leases if lease.batch]
+
+
+async def clear_stamp(connection: AsyncConnection, published: Published) -> bool:
+    """Take the stamp of a published batch off; False when the lease, or the stamp, is gone."""
+    values = {**_stamp(published.batch), "sequence": published.sequence}
+    return (await connection.execute(_CLEAR, values)).rowcount == 1
+
+
+async def expect_marker(connection: AsyncConnection, batch: Batch, sequence: int) -> bool:
+    """Let a stamped batch follow another marker; False when the lease, or the stamp, is gone."""
+    values = {**_stamp(batch), "sequence": sequence}
+    return (await connection.execute(_RESTAMP, values)).rowcount == 1
+
+
+def _stamp(batch: Batch) -> dict[str, object]:
+    return {"part": batch.partition, "under_epoch": batch.epoch, "batch": batch.id}
+
+
+def _lease(row: Row[Any]) -> Lease:
+    if row.batch_id is None:
+        return Lease(row.partition, None)
+    ordered = tuple(sorted(int(position) for position in row.positions.split(",")))
+    batch = Batch(row.batch_id, row.partition, row.epoch, row.marker_sequence, ordered)
+    return Lease(row.partition, batch)

@@ -1,0 +1,162 @@
+"""The relay's side of the database: leases, stamps and marks, each a transaction of its own."""
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from config.clock import Clock, to_ms, to_us
+from config.errors import Conflict, Misconfigured
+from config.ids import IdFactory
+from config.limits import LEASE_S, OUTBOX_KEPT_S, RELAY_BATCH_MAX
+from outbox.lease_statements import (
+    Lease,
+    claim_batches,
+    clear_stamp,
+    count_partitions,
+    expect_marker,
+    leave_members,
+    make_partitions,
+    members,
+    release_leases,
+    renew_leases,
+    stay_member,
+    take_leases,
+)
+from outbox.message import Batch, Message, Published
+from outbox.ports import Transactions
+from outbox.statements import is_pending, load_batch, mark_published, prune
+
+BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
+PRUNE_ROWS_MAX: Final = 1000
+
+
+class Partitions:
+    """The partitions as one relay sees them.
+
+    A lease's time is compared between machines, so their clocks decide how soon a dead relay is
+    followed; that nothing is published twice does not hang on them, but on epoch and marker.
+    """
+
+    def __init__(
+        self, transactions: Transactions, clock: Clock, ids: IdFactory, *, partitions: int
+    ) -> None:
+        """Take a name of our own, which is new in every process."""
+        self._transactions = transactions
+        self._clock = clock
+        self._ids = ids
+        self._partitions = partitions
+        self.me = self._new_id()
+
+    async def prepare(self) -> None:
+        """Make the rows of the partitions at the first use of a database.
+
+        Raises:
+            Misconfigured: the database was first used with another number of partitions.
+        """
+        try:
+            async with self._transactions.write() as connection:
+                count = await count_partitions(connection)
+                if count == 0:
+                    await make_partitions(connection, self._partitions)
+        except Conflict:  # another relay made them between our look and our insert
+            return await self.prepare()
+        if count not in (0, self._partitions):
+            raise Misconfigured(
+                f"relay.partitions is {self._partitions}, but this database began with {count}; "
+                f"set it to {count}"
+            )
+        return None
+
+    async def refresh(self, busy: Collection[int]) -> list[Lease]:
+        """Renew our leases and move towards our fair share; what is busy is not given up.
+
+        Returns what is ours now. A stamped batch among it that is not on its way already was left
+        by a predecessor, or its commit's answer was lost.
+        """
+        now_us = self._now_us()
+        until_us = now_us + int(LEASE_S * 1_000_000)
+        async with self._transactions.write() as connection:
+            await stay_member(connection, self.me, now_us=now_us, until_us=until_us)
+            share = fair_share(self.me, await members(connection), self._partitions)
+            ours = await renew_leases(connection, self.me, until_us)
+            if len(ours) < share:
+                ours += await take_leases(
+                    connection,
+                    self.me,
+                    partitions_max=share - len(ours),
+                    now_us=now_us,
+                    until_us=until_us,
+                )
+            surplus = surplus_of(ours, share, busy)
+            if surplus:
+                await release_leases(connection, self.me, surplus)
+        return [lease for lease in ours if lease.partition not in surplus]
+
+    async def is_pending(self, partitions: Sequence[int]) -> bool:
+        """Tell whether a turn would find anything."""
+        async with self._transactions.read() as connection:
+            return await is_pending(connection, partitions)
+
+    async def turn(
+        self, published: Sequence[Published], free: Sequence[int]
+    ) -> tuple[list[Batch], bool]:
+        """Mark what is in the stream and stamp what comes next, in one transaction.
+
+        Returns the stamped batches, and whether every mark still found its lease and stamp.
+        """
+        async with self._transactions.write() as connection:
+            kept = True
+            for done in sorted(published, key=lambda done: done.batch.partition):
+                if await clear_stamp(connection, done):
+                    await mark_published(connection, done.batch, self._now_us())
+                else:
+                    kept = False  # the next owner marks, or we did and the answer was lost
+            if not free:
+                return [], kept
+            return await claim_batches(
+                connection,
+                self.me,
+                turn=self._new_id(),
+                partitions=free,
+                rows_max=RELAY_BATCH_MAX,
+                bytes_max=BATCH_BYTES_MAX,
+            ), kept
+
+    async def load(self, batch: Batch) -> list[Message]:
+        """Read a stamped batch."""
+        async with self._transactions.read() as connection:
+            return await load_batch(connection, batch)
+
+    async def expect(self, batch: Batch, sequence: int) -> bool:
+        """Let a stamped batch follow another marker; False when it is no longer ours."""
+        async with self._transactions.write() as connection:
+            return await expect_marker(connection, batch, sequence)
+
+    async def release(self, partitions: Sequence[int]) -> None:
+        """Give everything up, so that others need not wait for the leases' end."""
+        async with self._transactions.write() as connection:
+            await release_leases(connection, self.me, partitions)
+            await leave_members(connection, self.me)
+
+    async def prune(self) -> bool:
+        """Delete a bounded number of old published rows; tell whether there may be more."""
+        before_us = self._now_us() - OUTBOX_KEPT_S * 1_000_000
+        async with self._transactions.write() as connection:
+            return await prune(connection, before_us, PRUNE_ROWS_MAX) == PRUNE_ROWS_MAX
+
+    def _now_us(self) -> int:
+        return to_us(self._clock.now())
+
+    def _new_id(self) -> str:
+        return self._ids.new(to_ms(self._clock.now()))
+
+
+def fair_share(me: str, alive: Sequence[str], partitions: int) -> int:
+    """Return how many partitions a relay takes; over all of them it adds up to every partition."""
+    each, rest = divmod(partitions, len(alive))
+    return each + (alive.index(me) < rest)
+
+
+def surplus_of(ours: Sequence[Lease], share: int, busy: Collection[int]) -> list[int]:
+    """Return the partitions to give up: those above the share, of which none is on its way."""
+    idle = [lease.partition for lease in ours if not lease.batch and lease.partition not in busy]
+    return idle[: max(0, len(ours) - share)]
