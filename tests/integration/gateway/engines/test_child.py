@@ -29,8 +29,14 @@ folder = DataFolder(Path(sys.argv[1]))
 servers = RedisServer(folder.path, folder.runtime), NatsServer(folder.path)
 for server in servers:
     server.start()
-print(*(server.pid for server in servers), folder.runtime, flush=True)
-time.sleep(600)
+try:
+    print(*(server.pid for server in servers), folder.runtime, flush=True)
+    time.sleep(600)
+except KeyboardInterrupt:
+    print(*(server.alive for server in servers), flush=True)
+for server in servers:
+    server.stop()
+folder.close()
 """
 
 
@@ -43,8 +49,8 @@ def child(tmp_path: Path, code: str, *, ready: Callable[[], bool] | None = None)
 class Parent:
     """Another process with both engines on one data folder."""
 
-    def __init__(self, data: Path, code: str = PARENT) -> None:
-        command = [sys.executable, "-c", code, str(data)]
+    def __init__(self, data: Path) -> None:
+        command = [sys.executable, "-c", PARENT, str(data)]
         self.process = subprocess.Popen(  # noqa: S603 - ours
             command, stdout=subprocess.PIPE, text=True, process_group=0
         )
@@ -73,8 +79,8 @@ class Parent:
 
 
 @contextmanager
-def parent(data: Path, code: str = PARENT) -> Iterator[Parent]:
-    running = Parent(data, code)
+def parent(data: Path) -> Iterator[Parent]:
+    running = Parent(data)
     try:
         yield running
     finally:
@@ -198,14 +204,7 @@ def test_after_a_killed_parent_the_folder_opens_and_its_runtime_folder_is_gone(
 
 
 def test_ctrl_c_to_the_group_does_not_reach_the_children(tmp_path: Path) -> None:
-    code = PARENT.replace(
-        "time.sleep(600)",
-        "try: time.sleep(600)\n"
-        "except KeyboardInterrupt: print(*(s.alive for s in servers), flush=True)\n"
-        "for s in servers: s.stop()\n"
-        "folder.close()",
-    )
-    with parent(tmp_path / "data", code) as stopped:
+    with parent(tmp_path / "data") as stopped:
         os.killpg(stopped.process.pid, signal.SIGINT)
         assert stopped.said() == ["True", "True"]
         assert stopped.process.wait() == 0
