@@ -8,7 +8,7 @@ from config.ids import LocationId, Sku
 from routing.network import Location, Market
 
 
-class Demand(msgspec.Struct, frozen=True):
+class Demand(msgspec.Struct, frozen=True, gc=False):
     """So many units of one SKU for one order line; `value_minor` is its price for one unit."""
 
     line_id: str
@@ -37,15 +37,15 @@ class Problem(msgspec.Struct, frozen=True):
     hours_left: float | None = None
 
 
-class Term(msgspec.Struct, frozen=True):
-    """One cost in minor units with its standard name, for one location or (empty) the whole plan."""
+class Term(msgspec.Struct, frozen=True, gc=False):
+    """One cost in minor units with its standard name; an empty location means the whole plan."""
 
     name: str
     location: str
     amount_minor: int
 
 
-class Assignment(msgspec.Struct, frozen=True):
+class Assignment(msgspec.Struct, frozen=True, gc=False):
     """Units of a line that a location shall provide."""
 
     line_id: str
@@ -57,8 +57,9 @@ class Assignment(msgspec.Struct, frozen=True):
 class Rejected(msgspec.Struct, frozen=True):
     """Another candidate, why it lost, and the terms by which it would have cost what it cost.
 
-    `reason` is one of: not_eligible (method, market), excluded, no_stock, partial_stock (cannot fill
-    all alone), dearer, tied. `total_minor` is None where it could not fill anything.
+    `reason` is one of: not_eligible (method, market, `only`, capacity 0), excluded, no_stock,
+    partial_stock (cannot fill all alone), dearer, tied. `total_minor` is the plan that opens it
+    alone, None where it could not fill anything.
     """
 
     locations: tuple[LocationId, ...]

@@ -1,0 +1,98 @@
+"""Step 2: a good plan quickly; the best single location, else greedy with local search."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from routing.sourcing.board import Board, Key, Members
+
+LOCAL_PLANS_MAX: Final = 1_000
+
+
+class Incumbent:
+    """The best plan so far, by the order of `Board.key`; at first the plan that opens nothing."""
+
+    __slots__ = ("board", "key", "members", "parcels", "total")
+
+    def __init__(self, board: Board) -> None:
+        """Start with everything unfilled."""
+        self.board = board
+        self.members: Members = ()
+        self.total, self.parcels = board.nothing(), 0
+        self.key: Key = board.key((), self.total)
+
+    def take(self, members: Members) -> bool:
+        """Keep these members if their plan is better; tell whether it was."""
+        total = self.board.total(members)
+        if total > self.total:
+            return False
+        key = self.board.key(members, total)
+        if key >= self.key:
+            return False
+        self.key, self.members = key, members
+        self.total, self.parcels = total, len(members)
+        return True
+
+
+def floor_of(board: Board) -> int:
+    """Return a crude lower bound of all unit costs: every unit at the lowest price on the board."""
+    lowest = min([site.tariff.unit for site in board.sites], default=board.ceiling)
+    return sum(board.wants) * min(lowest, board.ceiling)
+
+
+def best_single(best: Incumbent, floor: int) -> None:
+    """Try the candidates that hold everything, until opening the next one alone is too dear."""
+    board = best.board
+    for n, fixed in enumerate(board.fixed):
+        if fixed + floor > best.total:
+            break
+        if board.covers(n):
+            best.take((n,))
+
+
+def greedy(best: Incumbent) -> None:
+    """Open the location with the lowest cost per unit still missing, until nothing is gained."""
+    board = best.board
+    members: Members = ()
+    short = list(board.wants)
+    while (n := _next(board, members, short)) is not None:
+        members = (*members, n)
+        best.take(members)
+        short = [max(0, s - x.units) for s, x in zip(short, board.row(n), strict=True)]
+
+
+def _next(board: Board, members: Members, short: Sequence[int]) -> int | None:
+    """Return the candidate with the lowest cost per missing unit that it has, None without."""
+    chosen, lowest = None, float(board.ceiling)
+    wanted = [s for s, units in enumerate(short) if units]
+    for n in sorted(set(range(len(board.fixed))) - set(members)):
+        row, units, cost = board.row(n), 0, board.fixed[n] + (board.split if members else 0)
+        for s in wanted:
+            taken = min(row[s].units, short[s])
+            units += taken
+            cost += taken * row[s].first
+        if units and cost / units < lowest:
+            chosen, lowest = n, cost / units
+    return chosen
+
+
+def local_search(best: Incumbent, alive: Sequence[int]) -> None:
+    """Drop, swap and add single locations while that improves the plan, within a bounded effort."""
+    left, improved = LOCAL_PLANS_MAX, True
+    while improved and left > 0:
+        improved = False
+        for members in _neighbours(best.members, alive):
+            left -= 1
+            improved = best.take(members)
+            if improved or left <= 0:
+                break
+
+
+def _neighbours(members: Members, alive: Sequence[int]) -> Iterator[Members]:
+    """Yield the plans one step away: one location less, one exchanged, one more."""
+    fewer = [members[:i] + members[i + 1 :] for i in range(len(members))]
+    if len(members) > 1:
+        yield from fewer
+    others = [n for n in alive if n not in members]
+    for rest in fewer:
+        yield from ((*rest, n) for n in others)
+    yield from ((*members, n) for n in others)

@@ -1,0 +1,127 @@
+"""The routing decision: one order in, one plan with its proof and its reasons out."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from config.limits import ROUTE_SETS_EXACT, ROUTE_WORK_MAX
+from routing.sourcing.board import Board, Members
+from routing.sourcing.bounds import Bounds, undominated
+from routing.sourcing.exact import Enumeration
+from routing.sourcing.explain import losers, shares, taken, terms
+from routing.sourcing.fill import spread
+from routing.sourcing.incumbent import (
+    Incumbent,
+    best_single,
+    floor_of,
+    greedy,
+    local_search,
+)
+from routing.sourcing.problem import Problem, RoutePlan
+
+
+class Proof(NamedTuple):
+    """What is known about the incumbent: a lower bound of every plan, and how far it was tried."""
+
+    bound: int
+    exact_within: int
+
+
+def solve(
+    problem: Problem, *, sets_max: int = ROUTE_SETS_EXACT, work_max: int = ROUTE_WORK_MAX
+) -> RoutePlan:
+    """Choose the locations that fill the order at the lowest cost.
+
+    The ladder: the best single location, proven by a crude bound in most orders; else greedy and
+    local search, then all sets of up to `sets_max` locations, then, if a larger set is not proven
+    dearer, sets of any size; all enumeration together looks at no more than `work_max` sets. The
+    same inputs give the same plan, however locations are ordered: ties go to fewer parcels, fewer
+    metres and the smaller ids. It never fails: what nobody provides is in `unfilled`.
+
+    The plan carries its compact explanation (see `explain.losers`), so that it can be stored and
+    shown later without the inputs, which `inputs_hash` identifies.
+    """
+    board = Board(problem)
+    best = Incumbent(board)
+    proof = prove(best, sets_max, work_max)
+    return _plan(board, best, proof)
+
+
+def prove(best: Incumbent, sets_max: int, work_max: int) -> Proof:
+    """Improve the incumbent as far as the work allows."""
+    board, floor = best.board, floor_of(best.board)
+    best_single(best, floor)
+    if _single_is_best(best, floor):
+        return Proof(best.total, sets_max)
+    if not best.members:
+        greedy(best)
+    affordable = [n for n, fixed in enumerate(board.fixed) if fixed + floor <= best.total]
+    alive = undominated(board, affordable)
+    if len(best.members) > 1:
+        local_search(best, alive)
+    bounds = Bounds(best, alive)
+    return _enumerate(Enumeration(best, bounds, work_max), bounds, sets_max)
+
+
+def _single_is_best(best: Incumbent, floor: int) -> bool:
+    """Tell whether no pair and no plan that leaves a unit out can be as good as the incumbent."""
+    board = best.board
+    if not board.fixed:
+        return True
+    lowest = floor // sum(board.wants)
+    short = board.fixed[0] + floor - lowest + board.ceiling
+    pair = sum(board.fixed[:2]) + board.split + floor
+    return short > best.total and (len(board.fixed) == 1 or pair >= best.total)
+
+
+def _enumerate(search: Enumeration, bounds: Bounds, sets_max: int) -> Proof:
+    """Enumerate sets of up to `sets_max`, then of any size, within the work."""
+    best = search.best
+    if not search.run(sets_max):
+        return Proof(min(best.total, bounds.beyond(best.board, 1)), 0)
+    bound = bounds.beyond(best.board, sets_max + 1)
+    if bound < best.total and search.run(len(bounds.order)):
+        return Proof(best.total, max(sets_max, len(bounds.order)))
+    return Proof(min(best.total, bound), sets_max)
+
+
+def _plan(board: Board, best: Incumbent, proof: Proof) -> RoutePlan:
+    """Write the decision down."""
+    members: Members = tuple(sorted(best.members))
+    units = shares(board, members)
+    given, missing = spread(board.problem.demands, taken(board, members, units))
+    rejected, more = losers(board, members, best.total)
+    notes = _reasons(best, proof, sum(demand.quantity for demand in missing))
+    gap = (best.total - proof.bound) / best.total if best.total > proof.bound else 0.0
+    return RoutePlan(
+        assignments=given,
+        unfilled=missing,
+        terms=terms(board, members, units),
+        total_minor=best.total,
+        bound_minor=proof.bound,
+        gap=gap,
+        exact_within=proof.exact_within,
+        method=board.problem.method,
+        reasons=tuple(filter(None, (*notes, more))),
+        rejected=rejected,
+        inputs_hash=board.inputs_hash,
+    )
+
+
+def _reasons(best: Incumbent, proof: Proof, missing: int) -> Iterator[str]:
+    """Yield what a person should know about the decision."""
+    problem = best.board.problem
+    if problem.destination is None and problem.method == "ship":
+        yield "destination unknown: every distance counted as 0"
+    if proof.bound == best.total:
+        yield "optimal: no plan costs less"
+    elif proof.exact_within:
+        yield f"best of all plans with up to {proof.exact_within} locations; more might cost less"
+    else:
+        yield "the search stopped at its limit; another plan might cost less"
+    if missing:
+        yield f"{missing} units unfilled: no stock, or dearer than leaving them out"
+
+
+def estimate_ms(problem: Problem) -> float:
+    """x."""
+    return 1.0

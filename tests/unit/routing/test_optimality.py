@@ -1,0 +1,104 @@
+"""The plan against every possible assignment, on problems small enough to try them all."""
+
+from collections import Counter
+from random import Random
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from config.ids import LocationId, Sku
+from routing.sourcing.problem import Problem, RoutePlan
+from routing.sourcing.solve import solve
+from tests.unit.routing.problems import problems
+from tests.unit.routing.reference import best_key, metres, price
+
+slow = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def taken(plan: RoutePlan) -> dict[tuple[Sku, LocationId], int]:
+    units: Counter[tuple[Sku, LocationId]] = Counter()
+    for part in plan.assignments:
+        units[part.sku, part.location] += part.quantity
+    return dict(units)
+
+
+def key(problem: Problem, plan: RoutePlan) -> tuple[int, int, int, tuple[str, ...]]:
+    opened = sorted({part.location for part in plan.assignments})
+    far = {location.id: metres(problem, location) for location in problem.locations}
+    return plan.total_minor, len(opened), sum(far[x] for x in opened), tuple(opened)
+
+
+@slow
+@given(problems())
+def test_the_plan_is_the_best_of_all_by_cost_parcels_metres_and_id(problem: Problem) -> None:
+    plan = solve(problem)
+    assert key(problem, plan) == best_key(problem)
+    assert (plan.gap, plan.bound_minor) == (0.0, plan.total_minor)
+
+
+@slow
+@given(problems(), st.integers(0, 3), st.integers(0, 12))
+def test_with_little_work_the_bound_the_gap_and_the_claim_stay_true(
+    problem: Problem, sets_max: int, work_max: int
+) -> None:
+    plan = solve(problem, sets_max=sets_max, work_max=work_max)
+    optimum = best_key(problem)[0]
+    assert 0 <= plan.bound_minor <= optimum <= plan.total_minor
+    difference = plan.total_minor - plan.bound_minor
+    assert plan.gap == (difference / plan.total_minor if difference else 0.0)
+    if plan.exact_within:
+        assert plan.total_minor <= best_key(problem, plan.exact_within)[0]
+
+
+@slow
+@given(problems(locations_max=8, stock_max=4))
+def test_the_plan_costs_what_its_terms_and_its_assignments_say(problem: Problem) -> None:
+    plan = solve(problem)
+    assert plan.total_minor == sum(term.amount_minor for term in plan.terms)
+    assert plan.total_minor == price(problem, taken(plan))
+
+
+@slow
+@given(problems(locations_max=8))
+def test_nothing_is_taken_that_is_not_there_and_nothing_wanted_is_lost(problem: Problem) -> None:
+    plan = solve(problem)
+    for (sku, place), units in taken(plan).items():
+        assert 0 < units <= problem.available[sku][place]
+    given_units: Counter[str] = Counter()
+    for part in (*plan.assignments, *plan.unfilled):
+        given_units[part.line_id] += part.quantity
+    assert given_units == {x.line_id: x.quantity for x in problem.demands}
+
+
+@slow
+@given(problems(locations_max=6), st.randoms(use_true_random=False))
+def test_the_order_of_locations_does_not_matter(problem: Problem, chance: Random) -> None:
+    mixed = list(problem.locations)
+    chance.shuffle(mixed)
+    available = {sku: dict(reversed(row.items())) for sku, row in problem.available.items()}
+    other = Problem(
+        market=problem.market,
+        locations=tuple(mixed),
+        available=dict(reversed(available.items())),
+        demands=problem.demands,
+        method=problem.method,
+        destination=problem.destination,
+        only=problem.only[::-1],
+        excluded=problem.excluded[::-1],
+        hours_left=problem.hours_left,
+    )
+    assert solve(other) == solve(problem)
+
+
+@slow
+@given(problems(locations_max=6))
+def test_each_loser_is_named_once_and_priced_by_its_terms(problem: Problem) -> None:
+    plan = solve(problem)
+    losers = [name for loser in plan.rejected for name in loser.locations]
+    winners = {part.location for part in plan.assignments}
+    if any(demand.quantity for demand in problem.demands):
+        assert sorted((*losers, *winners)) == sorted(x.id for x in problem.locations)
+    for loser in plan.rejected:
+        if loser.total_minor is not None:
+            assert loser.total_minor == sum(term.amount_minor for term in loser.terms)
+            assert loser.total_minor >= plan.total_minor
