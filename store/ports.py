@@ -189,6 +189,7 @@ class Changes(msgspec.Struct):
 
     messages: list[InboxRow] = msgspec.field(default_factory=list)
     orders: dict[OrderId, OrderFile] = msgspec.field(default_factory=dict)
+    fulfilments: dict[FulfilmentId, FulfilmentFile] = msgspec.field(default_factory=dict)
     movements: list[Movement] = msgspec.field(default_factory=list)
     commitments: dict[tuple[SourceId, Cell], int] = msgspec.field(default_factory=dict)
     holds: dict[HoldId, HoldFile] = msgspec.field(default_factory=dict)

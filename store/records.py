@@ -65,6 +65,7 @@ class OrderLine(_Record, frozen=True, kw_only=True):
     id: LineId
     line_ref: str
     item: str
+    channel_sku: str = ""
     sku: Sku
     title: str = ""
     unit_price_minor: int = 0

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from config.errors import Misconfigured, Unauthenticated, Unreadable
+from config.errors import Misconfigured, Unauthenticated
 from handlers.commands import Command, FetchOrder, OrderKey, ReportFulfilment
 from handlers.sources.channel import (
     Account,
@@ -264,4 +264,4 @@ def _compact(body: bytes) -> bytes:
 
 
 def _refuse(_constant: str) -> NoReturn:
-    raise Unreadable("JSON has no NaN")
+    raise ValueError("JSON has no NaN")

@@ -1,0 +1,169 @@
+"""One message on its draft: each task goes to its use case, in order, all of them or none."""
+
+from typing import assert_never
+
+import msgspec
+
+from config.clock import to_us
+from config.ids import OrderId
+from handlers.actions import (
+    ActOnFulfilment,
+    DecideOrders,
+    EndHold,
+    ExpireParked,
+    ImportCatalog,
+    ImportStock,
+    PlaceHold,
+    SettleFetch,
+    Task,
+)
+from handlers.cancel import cancel_order
+from handlers.capture import place_order, remap, settle_or_route
+from handlers.commands import (
+    CancelOrder,
+    Command,
+    CountStock,
+    FetchOrder,
+    Ignore,
+    PlaceOrder,
+    RecordPayment,
+    RecordRefund,
+    ReportFulfilment,
+    Suspect,
+)
+from handlers.desk import Draft
+from handlers.fulfil import act_on_fulfilment, report_fulfilment
+from handlers.holds import ask_for_hold, end_hold
+from handlers.message import Message
+from handlers.outcome import Applied, together
+from handlers.parking import PAYMENT, expire_parked, park, take_waiting
+from handlers.payments import record_payment, record_refund
+from handlers.stock import count_stock, import_catalog, import_stock
+from store.ports import Fetch
+
+Result = tuple[Applied, bytes | None]
+"""What a message came to, and the JSON that an operator's request is answered with."""
+
+
+def apply_message(draft: Draft, message: Message) -> Result:
+    """Apply all tasks of a message and whatever waited for what they brought.
+
+    Raises:
+        Rejected: what this message asks cannot be done; nothing of it may be accepted.
+    """
+    results: list[Applied] = []
+    answer: bytes | None = None
+    for task in message.tasks:
+        applied, answer = _apply(draft, message, task)
+        results.append(applied)
+        _apply_waiting(draft, message, task)
+    return together(results), answer
+
+
+def _apply(draft: Draft, message: Message, task: Task) -> Result:
+    match task:
+        case ActOnFulfilment():
+            return act_on_fulfilment(draft, task)
+        case EndHold():
+            return end_hold(draft, task)
+        case PlaceHold():
+            return ask_for_hold(draft, message, task), None
+        case ImportStock():
+            return import_stock(draft, task), None
+        case ImportCatalog():
+            return import_catalog(draft, task), None
+        case DecideOrders():
+            return _decide(draft, task), None
+        case ExpireParked():
+            return expire_parked(draft, task), None
+        case SettleFetch():
+            return _settle_fetch(draft, task), None
+        case _:
+            return _apply_command(draft, message, task), None
+
+
+def _apply_command(draft: Draft, message: Message, command: Command) -> Applied:
+    match command:
+        case PlaceOrder():
+            return place_order(draft, command)
+        case CountStock():
+            return count_stock(draft, message.source, command)
+        case FetchOrder():
+            return _fetch(draft, message, command)
+        case Ignore():
+            return "ignored", None, command.reason
+        case Suspect():
+            draft.message_event("quarantined", message, command.reason)
+            return "quarantined", None, command.reason
+        case CancelOrder():
+            return cancel_order(draft, command) or park(draft, message, command)
+        case RecordPayment():
+            return record_payment(draft, message.source, command) or park(draft, message, command)
+        case RecordRefund():
+            return record_refund(draft, message.source, command) or park(draft, message, command)
+        case ReportFulfilment():
+            known = report_fulfilment(draft, message.source, command)
+            return known or park(draft, message, command)
+        case _:
+            assert_never(command)
+
+
+def _apply_waiting(draft: Draft, message: Message, task: Task) -> None:
+    """Apply what waited for the order or payment that this task may have brought."""
+    parents = []
+    if isinstance(task, PlaceOrder):
+        parents.append((task.order.source, task.order.ref))
+    if isinstance(task, RecordPayment):
+        parents.append((message.source, PAYMENT + task.payment_ref))
+    for parent in parents:
+        if isinstance(task, RecordPayment) and not draft.order_of_payment(
+            message.source, task.payment_ref
+        ):
+            continue
+        for source, command in take_waiting(draft, parent):
+            own = msgspec.structs.replace(message, source=source)
+            _apply_command(draft, own, command)
+            _apply_waiting(draft, own, command)
+
+
+def _fetch(draft: Draft, message: Message, command: FetchOrder) -> Applied:
+    known = draft.order_of_ref(command.order.source, command.order.ref)
+    order_id = known.order.id if known else None
+    if known and command.version and command.version <= known.order.source_version:
+        return "ignored", order_id, "stale: a newer version was read before"
+    fetch = Fetch(
+        id=draft.facts.new_id(),
+        source=message.source,
+        order_ref=command.order.ref,
+        version=command.version,
+        due_us=to_us(draft.facts.now),
+    )
+    draft.step(lambda desk: desk.changes.fetches.append(fetch))
+    return "accepted", order_id, "the order is read from its platform"
+
+
+def _settle_fetch(draft: Draft, command: SettleFetch) -> Applied:
+    draft.step(lambda desk: desk.changes.fetched.extend(command.fetch_ids))
+    subject = f"{command.source}:{command.order_ref}"
+    if command.failed:
+        what: dict[str, str | int | list[str]] = {
+            "source": command.source,
+            "order_ref": command.order_ref,
+            "reason": command.failed,
+        }
+        draft.open_exception("FETCH_FAILED", subject, what)
+    else:
+        draft.resolve_exception("FETCH_FAILED", subject)
+    return "applied", None, command.failed
+
+
+def _decide(draft: Draft, command: DecideOrders) -> Applied:
+    for order_id in command.order_ids:
+        file = draft.order(OrderId(order_id))
+        if file is None or file.order.state == "cancelled":
+            continue
+        file = remap(draft, msgspec.structs.replace(file, undecided=False))
+        settle_or_route(draft, file)
+    return "applied", None, f"{len(command.order_ids)} orders"
+
+

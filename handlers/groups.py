@@ -1,0 +1,75 @@
+"""Assigned units become fulfilment groups: lines of one order at one location by one method."""
+
+import msgspec
+
+from config.ids import FulfilmentId, LineId, LocationId, OperationId
+from handlers.desk import Draft
+from handlers.lifecycle import with_line_changes
+from routing.sourcing.problem import Assignment
+from store.gate_port import Cell
+from store.ports import OrderFile
+from store.records import Fulfilment, FulfilmentLine, Order
+
+
+def assign(
+    draft: Draft,
+    file: OrderFile,
+    assignments: tuple[Assignment, ...],
+    operation: OperationId,
+) -> OrderFile:
+    """Accept and route the order onto the locations; its stock is (being) allocated by the caller."""
+    changes: dict[LineId, dict[str, int]] = {}
+    for one in assignments:
+        line = LineId(one.line_id)
+        before = changes.get(line, {}).get("allocated", 0)
+        changes[line] = {"allocated": before + one.quantity}
+        draft.commit_units(file.order, Cell(one.sku, one.location), one.quantity)
+    order = with_line_changes(file.order, changes)
+    order = msgspec.structs.replace(order, reservation=operation, hold_reasons=())
+    file = msgspec.structs.replace(file, order=order, undecided=False)
+    draft.resolve_exception("UNFILLABLE", order.id)
+    if order.state in {"captured", "held"}:
+        file = _event(draft, file, "accepted")
+    file = _event(draft, file, "routed" if file.order.state == "accepted" else "changed")
+    for location in sorted({one.location for one in assignments}):
+        group = _group(draft, file.order, location, assignments)
+        file = draft.fulfilment_event(file, group, "assigned")
+    return file
+
+
+def _event(draft: Draft, file: OrderFile, name: str) -> OrderFile:
+    state = name if name in {"accepted", "routed"} else file.order.state
+    order = msgspec.structs.replace(file.order, state=state)
+    return draft.order_event(msgspec.structs.replace(file, order=order), name)
+
+
+def _group(
+    draft: Draft, order: Order, location: LocationId, assignments: tuple[Assignment, ...]
+) -> Fulfilment:
+    titles = {line.id: line.title for line in order.lines}
+    lines = tuple(
+        FulfilmentLine(
+            line_id=LineId(one.line_id),
+            sku=one.sku,
+            title=titles.get(LineId(one.line_id), ""),
+            quantity=one.quantity,
+        )
+        for one in assignments
+        if one.location == location
+    )
+    return Fulfilment(
+        id=FulfilmentId(draft.facts.new_id()),
+        order_id=order.id,
+        order_number=order.number,
+        source=order.source,
+        market=order.market,
+        location=location,
+        method=order.method,
+        state="assigned",
+        version=0,
+        lines=lines,
+        created_at=draft.facts.now,
+        updated_at=draft.facts.now,
+        promise_latest=order.promise_latest,
+        customer_label=order.customer_label,
+    )

@@ -1,0 +1,155 @@
+"""Between records and rows: how a record's document and columns are encoded."""
+
+from typing import Any
+
+import msgspec
+
+from config.clock import to_us
+from config.ids import OrderId
+from store.ports import (
+    ExceptionFile,
+    Fetch,
+    FulfilmentFile,
+    HoldFile,
+    InboxRow,
+    Movement,
+    OrderFile,
+    Parked,
+)
+from store.records import (
+    CLOSED_STATES,
+    ExceptionRecord,
+    Fulfilment,
+    HistoryEntry,
+    Hold,
+    Order,
+)
+
+encode = msgspec.json.encode
+decode_order = msgspec.json.Decoder(Order).decode
+decode_history = msgspec.json.Decoder(tuple[HistoryEntry, ...]).decode
+decode_fulfilment = msgspec.json.Decoder(Fulfilment).decode
+decode_hold = msgspec.json.Decoder(Hold).decode
+decode_exception = msgspec.json.Decoder(ExceptionRecord).decode
+
+
+def of_message(row: InboxRow) -> dict[str, Any]:
+    """Return the inbox columns of a message."""
+    return msgspec.structs.asdict(row)
+
+
+def to_message(row: Any) -> InboxRow:
+    """Return the message of an inbox row."""
+    return InboxRow(**row._asdict())
+
+
+def of_order(file: OrderFile) -> dict[str, Any]:
+    """Return the columns of an order; `plan` stays what it was when no new one was made."""
+    order = file.order
+    return {
+        "id": order.id,
+        "source": order.source,
+        "external_id": order.external_id,
+        "market": order.market,
+        "state": order.state,
+        "undecided": file.undecided,
+        "placed_us": to_us(order.placed_at),
+        "updated_us": to_us(order.updated_at),
+        "document": encode(order),
+        "history": encode(file.history),
+        "plan": encode(file.plan) if file.plan is not None else None,
+    }
+
+
+def to_order(row: Any, fulfilments: tuple[FulfilmentFile, ...]) -> OrderFile:
+    """Return the file of an order row and its fulfilments, without its stored plan."""
+    return OrderFile(
+        order=decode_order(row.document),
+        fulfilments=fulfilments,
+        history=decode_history(row.history),
+        undecided=row.undecided,
+        lock=row.lock,
+    )
+
+
+def of_fulfilment(fulfilment: Fulfilment) -> dict[str, Any]:
+    """Return the columns of a fulfilment."""
+    return {
+        "id": fulfilment.id,
+        "order_id": fulfilment.order_id,
+        "location": fulfilment.location,
+        "state": fulfilment.state,
+        "open": fulfilment.state not in CLOSED_STATES,
+        "updated_us": to_us(fulfilment.updated_at),
+        "document": encode(fulfilment),
+    }
+
+
+def to_fulfilment(row: Any) -> tuple[OrderId, FulfilmentFile]:
+    """Return a fulfilment row's order and its file."""
+    return OrderId(row.order_id), FulfilmentFile(decode_fulfilment(row.document), row.lock)
+
+
+def of_movement(movement: Movement) -> dict[str, Any]:
+    """Return the columns of a stock movement."""
+    return {**msgspec.structs.asdict(movement), "lines": encode(movement.lines)}
+
+
+def of_hold(file: HoldFile) -> dict[str, Any]:
+    """Return the columns of a hold."""
+    hold = file.hold
+    return {
+        "id": hold.id,
+        "market": hold.market,
+        "state": hold.state,
+        "expires_us": to_us(hold.expires_at),
+        "document": encode(hold),
+    }
+
+
+def of_exception(file: ExceptionFile) -> dict[str, Any]:
+    """Return the columns of an exception."""
+    record = file.record
+    return {
+        "id": record.id,
+        "code": record.code,
+        "subject": record.subject,
+        "order_id": record.order_id,
+        "location": record.location,
+        "state": record.state,
+        "opened_us": to_us(record.opened_at),
+        "document": encode(record),
+    }
+
+
+def of_parked(parked: Parked) -> dict[str, Any]:
+    """Return the columns of a parked command."""
+    return {
+        "id": parked.id,
+        "parent_source": parked.parent[0],
+        "parent_ref": parked.parent[1],
+        "message_source": parked.message[0],
+        "message_key": parked.message[1],
+        "parked_us": parked.parked_us,
+        "deadline_us": parked.deadline_us,
+        "overdue": parked.overdue,
+        "command": parked.command,
+    }
+
+
+def to_parked(row: Any) -> Parked:
+    """Return the parked command of a row."""
+    return Parked(
+        id=row.id,
+        parent=(row.parent_source, row.parent_ref),
+        message=(row.message_source, row.message_key),
+        parked_us=row.parked_us,
+        deadline_us=row.deadline_us,
+        overdue=row.overdue,
+        command=row.command,
+    )
+
+
+def of_fetch(fetch: Fetch) -> dict[str, Any]:
+    """Return the columns of a fetch."""
+    return msgspec.structs.asdict(fetch)
