@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from config.clock import Clock, to_ms, to_us
 from config.errors import Conflict, Misconfigured
 from config.ids import IdFactory
@@ -66,30 +68,38 @@ class Partitions:
             )
         return None
 
-    async def refresh(self, busy: Collection[int]) -> list[Lease]:
-        """Renew our leases and move towards our fair share; what is busy is not given up.
+    async def refresh(self, busy: Collection[int]) -> tuple[list[Lease], bool]:
+        """Renew our leases and move towards our fair share.
 
-        Returns what is ours now. A stamped batch among it that is not on its way already was left
-        by a predecessor, or its commit's answer was lost.
+        Returns the leases to work with, and whether all others are given up: one that is above our
+        share and busy is given up by a later refresh. A stamped batch in a lease that is not busy
+        was left by a predecessor, or its commit's answer was lost.
         """
+        async with self._transactions.write() as connection:
+            ours, share = await self._held(connection)
+            surplus = surplus_of(ours, share, busy)
+            idle = [number for number in surplus if number not in busy]
+            if idle:
+                await release_leases(connection, self.me, idle)
+        kept = [lease for lease in ours if lease.partition not in surplus]
+        return kept, len(idle) == len(surplus)
+
+    async def _held(self, connection: AsyncConnection) -> tuple[list[Lease], int]:
+        """Renew what is ours and take what we lack; return it, with our fair share."""
         now_us = self._now_us()
         until_us = now_us + int(LEASE_S * 1_000_000)
-        async with self._transactions.write() as connection:
-            await stay_member(connection, self.me, now_us=now_us, until_us=until_us)
-            share = fair_share(self.me, await members(connection), self._partitions)
-            ours = await renew_leases(connection, self.me, until_us)
-            if len(ours) < share:
-                ours += await take_leases(
-                    connection,
-                    self.me,
-                    partitions_max=share - len(ours),
-                    now_us=now_us,
-                    until_us=until_us,
-                )
-            surplus = surplus_of(ours, share, busy)
-            if surplus:
-                await release_leases(connection, self.me, surplus)
-        return [lease for lease in ours if lease.partition not in surplus]
+        await stay_member(connection, self.me, now_us=now_us, until_us=until_us)
+        share = fair_share(self.me, await members(connection), self._partitions)
+        ours = await renew_leases(connection, self.me, until_us)
+        if len(ours) < share:
+            ours += await take_leases(
+                connection,
+                self.me,
+                partitions_max=share - len(ours),
+                now_us=now_us,
+                until_us=until_us,
+            )
+        return ours, share
 
     async def is_pending(self, partitions: Sequence[int]) -> bool:
         """Tell whether a turn would find anything."""
@@ -104,22 +114,30 @@ class Partitions:
         Returns the stamped batches, and whether every mark still found its lease and stamp.
         """
         async with self._transactions.write() as connection:
-            kept = True
-            for done in sorted(published, key=lambda done: done.batch.partition):
-                if await clear_stamp(connection, done):
-                    await mark_published(connection, done.batch, self._now_us())
-                else:
-                    kept = False  # the next owner marks, or we did and the answer was lost
-            if not free:
-                return [], kept
-            return await claim_batches(
-                connection,
-                self.me,
-                turn=self._new_id(),
-                partitions=free,
-                rows_max=RELAY_BATCH_MAX,
-                bytes_max=BATCH_BYTES_MAX,
-            ), kept
+            kept = await self._mark(connection, published)
+            return await self._stamp(connection, free), kept
+
+    async def _mark(self, connection: AsyncConnection, published: Sequence[Published]) -> bool:
+        """Mark under the lease; False when the next owner does it, or a lost commit did."""
+        kept = True
+        for done in sorted(published, key=lambda done: done.batch.partition):
+            if await clear_stamp(connection, done):
+                await mark_published(connection, done.batch, self._now_us())
+            else:
+                kept = False
+        return kept
+
+    async def _stamp(self, connection: AsyncConnection, free: Sequence[int]) -> list[Batch]:
+        if not free:
+            return []
+        return await claim_batches(
+            connection,
+            self.me,
+            turn=self._new_id(),
+            partitions=free,
+            rows_max=RELAY_BATCH_MAX,
+            bytes_max=BATCH_BYTES_MAX,
+        )
 
     async def load(self, batch: Batch) -> list[Message]:
         """Read a stamped batch."""
@@ -157,6 +175,6 @@ def fair_share(me: str, alive: Sequence[str], partitions: int) -> int:
 
 
 def surplus_of(ours: Sequence[Lease], share: int, busy: Collection[int]) -> list[int]:
-    """Return the partitions to give up: those above the share, of which none is on its way."""
-    idle = [lease.partition for lease in ours if not lease.batch and lease.partition not in busy]
-    return idle[: max(0, len(ours) - share)]
+    """Return the partitions above the share, first those that can be given up now."""
+    held = sorted((lease.partition in busy, lease.partition) for lease in ours)
+    return [partition for _, partition in held[: max(0, len(ours) - share)]]

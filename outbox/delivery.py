@@ -1,0 +1,117 @@
+"""One stamped batch on its way into the stream: published, found there, or lost to another relay."""
+
+import asyncio
+from typing import Final
+
+from config.clock import Clock
+from config.errors import Conflict, Unavailable
+from config.log import get_log
+from outbox.message import Batch, Message, Published
+from outbox.partitions import Partitions
+from outbox.ports import Publisher, Refused, Stored
+from outbox.trouble import Trouble, delays, happens
+
+LOADS_MAX: Final = 2
+
+
+class Delivery:
+    """Carries batches over; many may be under way, one of each partition."""
+
+    def __init__(
+        self,
+        partitions: Partitions,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        stopping: asyncio.Event,
+    ) -> None:
+        """Take `stopping`, after which a failed attempt is the last one."""
+        self._partitions = partitions
+        self._publisher = publisher
+        self._stopping = stopping
+        self._loads = asyncio.Semaphore(LOADS_MAX)  # readers are few, and others read too
+        self._trouble = Trouble(clock, "batch.delayed")
+        self._log = get_log("outbox")
+
+    async def deliver(self, batch: Batch, *, doubt: bool) -> Published | None:
+        """Try until the stream has the batch; None when it is another relay's, or we stop.
+
+        `doubt`: an earlier attempt may have reached the stream.
+        """
+        for delay in delays():
+            if delay and await happens(self._stopping, delay):
+                return None
+            try:
+                outcome = await self._attempt(batch, doubt=doubt)
+            except (Unavailable, Conflict) as error:
+                self._trouble.tell(error)
+                doubt = True
+                continue
+            if not isinstance(outcome, Batch):
+                self._trouble.over()
+                return outcome
+            batch, doubt = outcome, True
+        raise AssertionError("delays never end")
+
+    async def _attempt(self, batch: Batch, *, doubt: bool) -> Published | Batch | None:
+        """Return a batch, the same or stamped anew, when it has to be tried again."""
+        if doubt:
+            verdict = await self._judge(batch)
+            if not isinstance(verdict, Batch):
+                return verdict
+            batch = verdict
+        messages = await self._load(batch)
+        if messages is None:
+            return None
+        match await self._publish(batch, messages):
+            case Stored(sequence):
+                return Published(batch, sequence)
+            case Refused():
+                return await self._judge(batch)
+
+    async def _judge(self, batch: Batch) -> Published | Batch | None:
+        """Let the partition's last marker in the stream decide what became of a batch.
+
+        It is ours: published. It is the one we expected: nothing was stored, publish (again); an
+        attempt that is still on its way somewhere is then refused, or ours is. It is another one:
+        the lease says whether a newer owner wrote it.
+        """
+        marker = await self._publisher.last_marker(batch.partition)
+        if marker.batch_id == batch.id:
+            return Published(batch, marker.sequence)
+        if marker.sequence == batch.expected:
+            return batch
+        return await self._follow(batch, marker.sequence)
+
+    async def _follow(self, batch: Batch, sequence: int) -> Batch | None:
+        """Stamp the batch anew behind a marker that we did not expect, if it is still ours.
+
+        While the stamp stands under our epoch no relay of this database can have written that
+        marker: whoever takes the lease settles the stamp before it publishes anything else. So the
+        stream was made anew, its markers have expired, or the database is older than the stream (a
+        restored backup). The batch is not behind the marker as far as we can know: at least once.
+        """
+        if not await self._partitions.expect(batch, sequence):
+            self._log.warning("lease.lost", partition=batch.partition, batch=batch.id)
+            return None
+        self._log.warning(
+            "batch.restamped",
+            partition=batch.partition,
+            batch=batch.id,
+            expected=batch.expected,
+            found=sequence,
+        )
+        return Batch(batch.id, batch.partition, batch.epoch, sequence, batch.positions)
+
+    async def _load(self, batch: Batch) -> list[Message] | None:
+        """Read the batch; None when a newer owner has marked it meanwhile."""
+        async with self._loads:
+            messages = await self._partitions.load(batch)
+        if len(messages) != len(batch.positions):
+            if not await self._partitions.expect(batch, batch.expected):
+                return None
+            self._log.error("rows.missing", batch=batch.id, found=len(messages))
+        return messages
+
+    async def _publish(self, batch: Batch, messages: list[Message]) -> Stored | Refused:
+        return await self._publisher.publish_batch(batch, messages)

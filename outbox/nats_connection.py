@@ -1,0 +1,135 @@
+"""One connection to NATS that opens when it is needed and comes back by itself."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from config.errors import EngineDown, OutcomeUnknown
+from config.log import get_log
+
+CONNECT_S: Final = 2.0
+RECONNECT_S: Final = 0.25
+PING_S: Final = 10
+FLUSH_S: Final = 1.0
+REQUEST_S: Final = 3.0
+PENDING_BYTES_MAX: Final = 8 * 1024 * 1024
+
+_UNAVAILABLE: Final = (nats.errors.Error, OSError)
+_T = TypeVar("_T")
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    """What JetStream refused, by its own number."""
+
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    error: ApiError | None = None
+
+
+class NatsConnection:
+    """A lazy connection; whoever needs it gets it, or EngineDown."""
+
+    def __init__(
+        self, servers: Sequence[str], name: str, *, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the addresses, credentials included; `on_change` hears of losses and returns."""
+        self._servers = list(servers)
+        self._name = name
+        self._on_change = on_change
+        self._client: Client | None = None
+        self._opening = asyncio.Lock()
+        self._log = get_log("outbox")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether bytes would leave now; a dead peer that still holds its socket is not noticed."""
+        return self._client is not None and self._client.is_connected
+
+    async def client(self) -> Client:
+        """Return the connected client; EngineDown when there is none now."""
+        async with self._opening:
+            if self._client is None or self._client.is_closed:
+                self._client = await self._open()
+        # A client that reconnects would keep what it is given and send it later, whenever that is.
+        if not self._client.is_connected:
+            raise EngineDown("NATS does not answer")
+        return self._client
+
+    async def request(
+        self, subject: str, body: bytes = b"", *, headers: dict[str, Any] | None = None
+    ) -> Msg:
+        """Ask and wait.
+
+        Raises:
+            EngineDown: nobody was asked; OutcomeUnknown: no answer in time, or the connection broke.
+        """
+        client = await self.client()
+        try:
+            async with asyncio.timeout(REQUEST_S + FLUSH_S):
+                return await client.request(subject, body, timeout=REQUEST_S, headers=headers)
+        except nats.errors.NoRespondersError as error:
+            raise EngineDown("NATS answers, but JetStream does not") from error
+        except (*_UNAVAILABLE, TimeoutError) as error:
+            raise OutcomeUnknown("NATS did not answer in time") from error
+
+    async def api(self, call: str, body: object, answer: type[_T]) -> _T | ApiError:
+        """Call the JetStream API; see `request` for errors."""
+        message = await self.request(f"$JS.API.{call}", msgspec.json.encode(body) if body else b"")
+        if error := msgspec.json.decode(message.data, type=_Answer).error:
+            return error
+        return msgspec.json.decode(message.data, type=answer)
+
+    async def close(self) -> None:
+        """Close for good; safe to call twice."""
+        async with self._opening:
+            client, self._client = self._client, None
+        if client is not None:
+            await _close(client)
+
+    async def _open(self) -> Client:
+        client = Client()
+        try:
+            # The library tries for ever when it may reconnect for ever; so we end its first try.
+            async with asyncio.timeout(CONNECT_S):
+                await client.connect(
+                    self._servers,
+                    name=self._name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_S,  # type: ignore[arg-type]
+                    connect_timeout=CONNECT_S,  # type: ignore[arg-type]
+                    ping_interval=PING_S,
+                    max_outstanding_pings=2,
+                    pending_size=PENDING_BYTES_MAX,
+                    flush_timeout=FLUSH_S,
+                    error_cb=self._failed,
+                    disconnected_cb=self._changed,
+                    reconnected_cb=self._changed,
+                    closed_cb=self._changed,
+                )
+        except (*_UNAVAILABLE, TimeoutError) as error:
+            await _close(client)
+            raise EngineDown("NATS does not answer") from error
+        return client
+
+    async def _changed(self) -> None:
+        self._on_change()
+
+    async def _failed(self, error: Exception) -> None:
+        # The text may hold an address with its password; the kind says enough.
+        self._log.debug("nats.failed", kind=type(error).__name__)
+
+
+async def _close(client: Client) -> None:
+    with suppress(*_UNAVAILABLE, TimeoutError):
+        async with asyncio.timeout(CONNECT_S):
+            await client.close()

@@ -1,0 +1,187 @@
+"""The publisher on NATS: one JetStream atomic batch per stamped batch, fenced by its marker."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client
+
+from config.errors import EngineDown, Misconfigured, OutcomeUnknown
+from config.limits import EVENT_BYTES_MAX, PUBLISH_S
+from config.log import get_log
+from outbox.event import STREAM
+from outbox.message import Batch, Marker, Message, headers_of, marker_subject
+from outbox.nats_connection import ApiError, NatsConnection
+from outbox.ports import Refused, Stored
+from outbox.stream import AccountInfo, StreamInfo, StreamOptions, fixed_difference, wanted
+
+_NO_MESSAGE: Final = 10037
+_NO_STREAM: Final = 10059
+_WRONG_LAST_SEQUENCE: Final = 10071
+_KNOWN_ID: Final = 10201
+_REFUSED: Final = {_WRONG_LAST_SEQUENCE: "wrong last sequence", _KNOWN_ID: "known id"}
+_HEADERS_BYTES_MAX: Final = 64 * 1024
+_SERVER_FAULT: Final = 500
+_DEFAULTS: Final = StreamOptions()
+
+
+class _PubAck(msgspec.Struct, frozen=True):
+    seq: int = 0
+    error: ApiError | None = None
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    seq: int
+    hdrs: str = ""
+
+
+class _Found(msgspec.Struct, frozen=True):
+    message: _Stored
+
+
+class NatsPublisher:
+    """Implements `outbox.ports.Publisher`."""
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        *,
+        options: StreamOptions = _DEFAULTS,
+        source: str = "/imv/gateway",
+        name: str = "imv-relay",
+    ) -> None:
+        """Take the servers' addresses; connects when it is first needed."""
+        self._connection = NatsConnection(servers, name)
+        self._options = options
+        self._source = source
+        self._ensuring = asyncio.Lock()
+        self._log = get_log("outbox")
+
+    async def close(self) -> None:
+        """Close the connection; safe to call twice."""
+        await self._connection.close()
+
+    async def ensure_stream(self) -> None:
+        """Make the stream, or bring its settings up to date; see the port for errors."""
+        async with self._ensuring:
+            await self._check_payload()
+            config = wanted(self._options, await self._store_bytes())
+            there = await self._connection.api(f"STREAM.INFO.{STREAM}", None, StreamInfo)
+            if isinstance(there, ApiError):
+                if there.err_code != _NO_STREAM:
+                    raise EngineDown(f"JetStream: {there.description}")
+                await self._change("CREATE", config)
+                self._log.warning("stream.created", stream=STREAM)
+            elif wrong := fixed_difference(there.config, config):
+                raise Misconfigured(
+                    f"stream {STREAM} has another {wrong} than it must have and cannot be changed; "
+                    "move it away or use another account"
+                )
+            elif there.config != config:
+                await self._change("UPDATE", config)
+                self._log.info("stream.updated", stream=STREAM)
+
+    async def last_marker(self, partition: int) -> Marker:
+        """Return the partition's last marker; see the port."""
+        found = await self._connection.api(
+            f"STREAM.MSG.GET.{STREAM}", {"last_by_subj": marker_subject(partition)}, _Found
+        )
+        match found:
+            case _Found(_Stored(sequence, headers)):
+                return Marker(sequence, _message_id(headers))
+            case ApiError(err_code=number) if number == _NO_MESSAGE:
+                return Marker(0, "")
+            case ApiError(err_code=number) if number == _NO_STREAM:
+                await self.ensure_stream()
+                return Marker(0, "")
+            case ApiError():
+                raise EngineDown(f"JetStream: {found.description}")
+
+    async def publish_batch(self, batch: Batch, messages: Sequence[Message]) -> Stored | Refused:
+        """Append the messages and the batch's marker in one atomic batch; see the port."""
+        client = await self._connection.client()
+        try:
+            async with asyncio.timeout(PUBLISH_S):
+                return await self._send(client, batch, messages)
+        except nats.errors.NoRespondersError as error:
+            raise EngineDown(f"the stream {STREAM} does not listen") from error
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise OutcomeUnknown("NATS did not answer in time") from error
+
+    async def _send(
+        self, client: Client, batch: Batch, messages: Sequence[Message]
+    ) -> Stored | Refused:
+        """Send first and last as requests: the first proves that batches work, the last commits."""
+        deadline = asyncio.get_running_loop().time() + PUBLISH_S
+        for number, message in enumerate(messages, 1):
+            headers = headers_of(message, self._source)
+            headers["Nats-Batch-Id"] = batch.id
+            headers["Nats-Batch-Sequence"] = str(number)
+            if number == 1:
+                begun = await client.request(
+                    message.subject, message.data, timeout=PUBLISH_S, headers=headers
+                )
+                if begun.data:
+                    return _outcome(begun.data)
+            else:
+                await client.publish(message.subject, message.data, headers=headers)
+            # The client swallows a cancellation while it waits for a peer that does not read.
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError
+        committed = await client.request(
+            marker_subject(batch.partition),
+            timeout=PUBLISH_S,
+            headers=_marker_headers(batch, len(messages) + 1),
+        )
+        return _outcome(committed.data)
+
+    async def _change(self, verb: str, config: object) -> None:
+        changed = await self._connection.api(f"STREAM.{verb}.{STREAM}", config, StreamInfo)
+        if isinstance(changed, ApiError) and changed.code >= _SERVER_FAULT:
+            raise EngineDown(f"JetStream: {changed.description}")
+        if isinstance(changed, ApiError):
+            raise Misconfigured(f"stream {STREAM}: {changed.description}")
+
+    async def _store_bytes(self) -> int:
+        if self._options.store_bytes:
+            return self._options.store_bytes
+        account = await self._connection.api("INFO", None, AccountInfo)
+        return -1 if isinstance(account, ApiError) else account.limits.max_storage
+
+    async def _check_payload(self) -> None:
+        payload = (await self._connection.client()).max_payload
+        if payload < EVENT_BYTES_MAX + _HEADERS_BYTES_MAX:
+            raise Misconfigured(
+                f"NATS takes messages up to {payload} bytes; set max_payload to 8MB on the server"
+            )
+
+
+def _marker_headers(batch: Batch, number: int) -> dict[str, str]:
+    return {
+        "Nats-Batch-Id": batch.id,
+        "Nats-Batch-Sequence": str(number),
+        "Nats-Batch-Commit": "1",
+        "Nats-Msg-Id": batch.id,
+        "Nats-Expected-Last-Subject-Sequence": str(batch.expected),
+    }
+
+
+def _outcome(data: bytes) -> Stored | Refused:
+    answer = msgspec.json.decode(data, type=_PubAck)
+    if answer.error is None:
+        return Stored(answer.seq)
+    if reason := _REFUSED.get(answer.error.err_code):
+        return Refused(reason)
+    # A full stream, a lost leader, a batch that was cut off: nothing is stored, and later may do.
+    raise EngineDown(f"JetStream: {answer.error.description}")
+
+
+def _message_id(encoded_headers: str) -> str:
+    for line in base64.b64decode(encoded_headers).decode(errors="replace").split("\r\n"):
+        name, _, value = line.partition(":")
+        if name == "Nats-Msg-Id":
+            return value.strip()
+    return ""

@@ -1,0 +1,177 @@
+"""The relay: takes events from the outbox table to the stream, in order and exactly once."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from config.clock import Clock
+from config.errors import Conflict, Unavailable
+from config.ids import IdFactory
+from config.limits import LEASE_S, RELAY_IDLE_S
+from config.log import get_log
+from outbox.delivery import Delivery
+from outbox.message import Batch, Published
+from outbox.partitions import Partitions
+from outbox.ports import Publisher, Transactions
+from outbox.trouble import Trouble, delays, happens
+
+RENEWALS_PER_LEASE: Final = 3
+PRUNE_S: Final = 60.0
+_TRANSIENT: Final = (Unavailable, Conflict)
+
+
+class Relay:
+    """Owns some of the partitions and empties them; several relays share them fairly.
+
+    One loop does all writing to the database, so that its transactions are few: each marks what
+    has arrived and stamps what comes next. Batches travel meanwhile, one of each partition.
+    """
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        ids: IdFactory,
+        partitions: int,
+    ) -> None:
+        """Take the number of partitions that the database was first used with."""
+        self._clock = clock
+        self._publisher = publisher
+        self._partitions = Partitions(transactions, clock, ids, partitions=partitions)
+        self._stopping = asyncio.Event()
+        self._awake = asyncio.Event()
+        self._delivery = Delivery(self._partitions, publisher, clock, stopping=self._stopping)
+        self._ours: set[int] = set()
+        self._under_way: set[int] = set()
+        self._published: list[Published] = []
+        self._refresh_at = 0.0
+        self._prune_at = 0.0
+        self._trouble = Trouble(clock, "relay.hindered")
+        self._log = get_log("outbox")
+
+    def notify(self) -> None:
+        """Say that events were committed; without it they are found a little later."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Relay until cancelled; then finish what is under way and give the leases up.
+
+        A second cancellation stops at once; the next owner finds what is stamped.
+
+        Raises:
+            Misconfigured: another number of partitions than the database's, or a wrong stream.
+        """
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(self._work(), name="relay")
+            try:
+                await asyncio.wait((work,))  # unlike awaiting it, leaves it alone when cancelled
+            except asyncio.CancelledError:
+                self._stopping.set()
+                self._awake.set()
+                await asyncio.wait((work,))
+                raise
+
+    async def _work(self) -> None:
+        await self._prepare()
+        async with asyncio.TaskGroup() as batches:
+            while not self._stopping.is_set():
+                await self._guarded_round(batches)
+            # Each ends with its present attempt, whose time is bounded.
+        await self._finish()
+
+    async def _prepare(self) -> None:
+        for delay in delays():
+            if await happens(self._stopping, delay):
+                return
+            try:
+                await self._partitions.prepare()
+                await self._publisher.ensure_stream()
+            except _TRANSIENT as error:
+                self._trouble.tell(error)
+            else:
+                return
+
+    async def _guarded_round(self, batches: asyncio.TaskGroup) -> None:
+        """Do rounds until the database refuses one; then learn anew what is ours."""
+        for delay in delays():
+            if await happens(self._stopping, delay):
+                return
+            try:
+                await self._round(batches)
+            except _TRANSIENT as error:
+                self._trouble.tell(error)
+                self._refresh_at = 0.0
+            else:
+                self._trouble.over()
+                return
+
+    async def _round(self, batches: asyncio.TaskGroup) -> None:
+        self._awake.clear()  # what comes from here on wakes us again
+        if self._clock.monotonic() >= self._refresh_at:
+            self._start(await self._refresh(), batches, doubt=True)
+        free = sorted(self._ours - self._under_way)
+        if self._published or (free and await self._partitions.is_pending(free)):
+            self._start(await self._turn(), batches, doubt=False)
+        await self._prune()
+        await happens(self._awake, RELAY_IDLE_S)
+
+    async def _refresh(self) -> list[Batch]:
+        """Renew the leases; return the stamped batches among them that nobody carries."""
+        leases, settled = await self._partitions.refresh(self._under_way)
+        wait_s = LEASE_S / RENEWALS_PER_LEASE if settled else RELAY_IDLE_S
+        self._refresh_at = self._clock.monotonic() + wait_s
+        self._ours = {lease.partition for lease in leases}
+        return [
+            lease.batch
+            for lease in leases
+            if lease.batch and lease.partition not in self._under_way
+        ]
+
+    async def _turn(self) -> list[Batch]:
+        """Mark all that has arrived and stamp what comes next.
+
+        When the commit's answer is lost, the marks are kept for another turn, where they either
+        hold or find their stamp gone; the stamps are found by the refresh that follows.
+        """
+        published = list(self._published)
+        arrived = {done.batch.partition for done in published}
+        free = sorted(self._ours - self._under_way | (self._ours & arrived))
+        stamped, kept = await self._partitions.turn(published, free)
+        del self._published[: len(published)]
+        self._under_way -= arrived
+        if not kept:
+            self._refresh_at = 0.0
+        return stamped
+
+    def _start(self, stamped: Iterable[Batch], batches: asyncio.TaskGroup, *, doubt: bool) -> None:
+        for batch in stamped:
+            self._under_way.add(batch.partition)
+            batches.create_task(self._carry(batch, doubt=doubt), name=f"batch {batch.id}")
+
+    async def _carry(self, batch: Batch, *, doubt: bool) -> None:
+        published = await self._delivery.deliver(batch, doubt=doubt)
+        if published:
+            self._published.append(published)
+        else:
+            self._under_way.discard(batch.partition)
+            self._refresh_at = 0.0
+        self._awake.set()
+
+    async def _prune(self) -> None:
+        """Delete old rows, a few at a time so that the writer is soon free again."""
+        now = self._clock.monotonic()
+        if now >= self._prune_at:
+            more = await self._partitions.prune()
+            self._prune_at = now + (RELAY_IDLE_S if more else PRUNE_S)
+
+    async def _finish(self) -> None:
+        """Mark what has arrived and release the leases; what fails is settled by the next owner."""
+        try:
+            if self._published:
+                await self._partitions.turn(self._published, ())
+            await self._partitions.release(sorted(self._ours))
+        except _TRANSIENT as error:
+            self._log.warning("relay.unfinished", reason=str(error))
+        self._log.info("relay.stopped", partitions=len(self._ours))
