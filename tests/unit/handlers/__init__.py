@@ -1,0 +1,1 @@
+"""Commands and use cases, on ports that remember."""

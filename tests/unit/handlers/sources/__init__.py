@@ -1,0 +1,1 @@
+"""Channels: what they prove and what they make of it."""
