@@ -29,7 +29,8 @@ class Mailbox:
         self._frames: OrderedDict[tuple[str, str], Frame] = OrderedDict()
         self._wake = asyncio.Event()
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
         """Return how many frames wait."""
         return len(self._frames)
 

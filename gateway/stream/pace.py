@@ -6,7 +6,7 @@ from config.limits import HELLO_S, PING_S, SLOW_S
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """`lag_s`: age of an unpublished event that makes screens stale; `grace_s`: for a last frame."""
+    """`lag_s`: age of an unpublished event that makes screens stale; `grace_s`: for a last word."""
 
     hello_s: float = HELLO_S
     ping_s: float = PING_S

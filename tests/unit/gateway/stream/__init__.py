@@ -1,0 +1,1 @@
+"""The hub and what it is made of, over fake ports."""
