@@ -7,6 +7,7 @@ import msgspec
 from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId, Sku
 from config.limits import HOLD_S_DEFAULT, HOLD_S_MAX, ORDER_LINES_MAX
 from handlers.commands import Command, Quantity, Text
+from store.ports import Fetch
 from store.records import CatalogItem
 
 FulfilmentAction = Literal[
@@ -118,6 +119,12 @@ class SettleFetch(_Action, frozen=True):
     failed: str = ""
 
 
+class PostponeFetch(_Action, frozen=True):
+    """The platform did not give the order now; try again when these are due."""
+
+    fetches: tuple[Fetch, ...]
+
+
 Action = (
     ActOnFulfilment
     | PlaceHold
@@ -127,5 +134,6 @@ Action = (
     | DecideOrders
     | ExpireParked
     | SettleFetch
+    | PostponeFetch
 )
 Task = Command | Action

@@ -14,6 +14,7 @@ from handlers.actions import (
     ImportCatalog,
     ImportStock,
     PlaceHold,
+    PostponeFetch,
     SettleFetch,
     Task,
 )
@@ -78,6 +79,9 @@ def _apply(draft: Draft, message: Message, task: Task) -> Result:
             return expire_parked(draft, task), None
         case SettleFetch():
             return _settle_fetch(draft, task), None
+        case PostponeFetch():
+            draft.step(lambda desk: desk.changes.fetches.extend(task.fetches))
+            return ("applied", None, ""), None
         case _:
             return _apply_command(draft, message, task), None
 

@@ -9,6 +9,7 @@ from handlers.actions import (
     ImportCatalog,
     ImportStock,
     PlaceHold,
+    PostponeFetch,
     SettleFetch,
     Task,
 )
@@ -142,7 +143,7 @@ def _add_task(lookup: Lookup, source: SourceId, task: Task) -> None:  # noqa: C9
             lookup.exceptions.add((f"{task.source}:{task.order_ref}", "FETCH_FAILED"))
         case ExpireParked():
             lookup.exceptions.add((task.parked_id, "OUT_OF_ORDER"))
-        case ImportStock() | PlaceHold() | _:
+        case ImportStock() | PlaceHold() | PostponeFetch() | _:
             return
 
 

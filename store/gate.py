@@ -17,7 +17,7 @@ from store.redis_client import Client
 Record = tuple[tuple[Sku, LocationId, int], ...]
 """An operation's lines as the gate remembers them: units taken per cell."""
 
-_RECORD: Final = msgspec.msgpack.Decoder(Record)
+_RECORD: Final = msgspec.json.Decoder(Record)
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -74,7 +74,7 @@ class RedisGate:
         """
         epoch, keys = self._keys(market)
         lines = [_summed(operation) for operation in operations]
-        if any(units <= 0 for line in lines for _, units in line):
+        if any(units <= 0 for operation in operations for _, units in operation.lines):
             raise ValueError("an operation takes positive units")
         numbers = _numbered(cell.sku for line in lines for cell, _ in line)
         plan = [
@@ -227,8 +227,10 @@ def _flat(lines: list[tuple[Cell, int]], numbers: dict[Sku, int]) -> list[int | 
     return [part for cell, n in lines for part in (numbers[cell.sku], cell.location, n)]
 
 
-def _record(lines: list[tuple[Cell, int]]) -> bytes:
-    return _pack([(cell.sku, cell.location, units) for cell, units in lines])
+def _record(lines: list[tuple[Cell, int]]) -> str:
+    # As text: Redis' msgpack reads no binary values.
+    record = [(cell.sku, cell.location, units) for cell, units in lines]
+    return msgspec.json.encode(record).decode()
 
 
 def _short(operation: OperationId, answer: list[Any], skus: list[Sku]) -> Short:

@@ -49,8 +49,8 @@ class GateMeter(Protocol):
 class Keeper:
     """Implements `store.gate_port.GateKeeper`; every process runs one, over the gate it uses.
 
-    Who may rebuild is decided by a lease in Redis and, because a lease can be lost, by a conditional
-    update of the epoch in SQL; who only has one of them opens nothing. An operator's import or a
+    Who may rebuild is decided by a lease in Redis and, because a lease can be lost, by a
+    conditional update of the epoch in SQL; who only has one of them opens nothing. An import or a
     restored backup, which change levels behind the gate's back, are followed by `rebuild`.
     """
 

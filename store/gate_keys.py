@@ -5,7 +5,7 @@
     imv:{market:uk}:epochs              set of the epochs that have keys
     imv:{market:uk}:turn                the keeper that reaps and compares, with an expiry: a lease
     imv:{market:uk}:<epoch>:atp:<sku>   hash location -> units free; the field '' is the version
-    imv:{market:uk}:<epoch>:operations  hash operation id -> msgpack [[sku, location, units], ...]
+    imv:{market:uk}:<epoch>:operations  hash operation id -> JSON [[sku, location, units], ...]
     imv:{market:uk}:<epoch>:times       sorted set of those operation ids by microseconds
     imv:{market:uk}:<epoch>:shifts      sorted set of shifts' operation ids by microseconds
     imv:{market:uk}:<epoch>:skus        set of the SKUs that have cells

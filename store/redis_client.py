@@ -92,6 +92,8 @@ def _refused(error: Exception) -> bool:
 
 
 def _never_sent(error: BaseException) -> bool:
+    if isinstance(error, exceptions.ConnectionError) and isinstance(error.__cause__, TimeoutError):
+        return True  # no connection of the pool became free
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, _NEVER_SENT):

@@ -32,11 +32,14 @@ class Decoded(msgspec.Struct, frozen=True):
 
     `key` is what identifies the fact at this source, whatever happens to the delivery; `topic` is the
     channel's own word for its kind. Commands apply in this order, together or not at all.
+    `fingerprint` is the SHA-256 of what must be the same when the key comes again; None means the
+    whole body (some platforms change a counter or a date in each delivery of one fact).
     """
 
     key: str
     topic: str
     commands: tuple[Command, ...]
+    fingerprint: bytes | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

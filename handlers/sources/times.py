@@ -9,7 +9,7 @@ from config.clock import to_us
 from config.errors import Unreadable
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-"""RFC 3339 with an offset; up to nine fraction digits, of which six are kept."""
+"""RFC 3339 with an offset; up to nine fraction digits, rounded to six."""
 
 _SECONDS_MAX = 2**62 // 1_000_000
 

@@ -22,7 +22,7 @@ end
 local function take(operation)
   local lines = operation[3]
   for i = 1, #lines, 3 do
-    redis.call('HINCRBY', KEYS[3 + lines[i]], lines[i + 1], -lines[i + 2])
+    redis.call('HINCRBY', KEYS[3 + lines[i]], lines[i + 1], 0 - lines[i + 2])
   end
   redis.call('HSET', KEYS[2], operation[1], operation[2])
   redis.call('ZADD', KEYS[3], ARGV[2], operation[1])

@@ -14,7 +14,7 @@ for _, operation in ipairs(cmsgpack.unpack(ARGV[3])) do
     local lines = operation[2]
     for i = 1, #lines, 3 do
       local cells = KEYS[3 + lines[i]]
-      redis.call('HINCRBY', cells, lines[i + 1], -lines[i + 2])
+      redis.call('HINCRBY', cells, lines[i + 1], 0 - lines[i + 2])
       -- The field without a name is the SKU's version: who compares sees that a shift came between.
       redis.call('HINCRBY', cells, '', 1)
     end

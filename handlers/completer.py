@@ -1,0 +1,137 @@
+"""The completer: reads the orders behind thin notifications, outside the batch, and sends them in."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from config.clock import Clock, to_ms, to_us
+from config.errors import ImvError, Rejected, Unavailable
+from config.ids import IdFactory, MessageId, SourceId
+from config.limits import FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_S, FETCH_BACKOFF_S_MAX
+from config.log import get_log
+from handlers.actions import PostponeFetch, SettleFetch
+from handlers.intake import Intake
+from handlers.message import Message
+from handlers.sources.channel import Channel, OrderSource
+from handlers.sweeper import task_message
+from store.ports import Fetch
+
+_log = get_log("completer")
+LOOK_S = 0.25
+_AT_ONCE = 32
+
+
+class Due(Protocol):
+    """The fetches that wait."""
+
+    async def due_fetches(self, now_us: int, limit: int) -> list[Fetch]:
+        """Return thin notifications whose order should be read now, oldest first."""
+        ...
+
+
+class Platform(msgspec.Struct, frozen=True):
+    """One source that sends thin notifications: its channel, and the way to its platform."""
+
+    channel: Channel
+    orders: OrderSource
+
+
+class Completer:
+    """Completes thin notifications; each order is read once for all its notifications due."""
+
+    def __init__(
+        self,
+        due: Due,
+        intake: Intake,
+        platforms: Mapping[SourceId, Platform],
+        *,
+        clock: Clock,
+        ids: IdFactory,
+    ) -> None:
+        """Take what waits, the way in and the platforms by source."""
+        self._due = due
+        self._intake = intake
+        self._platforms = platforms
+        self._clock = clock
+        self._ids = ids
+
+    async def run(self) -> None:
+        """Complete until cancelled; an engine that is down is tried again at the next look."""
+        while True:
+            try:
+                await self.complete_due()
+            except Unavailable as error:
+                _log.info("fetch.postponed", reason=error.detail)
+            except ImvError as error:
+                _log.warning("fetch.refused", reason=error.detail)
+            await asyncio.sleep(LOOK_S)
+
+    async def complete_due(self) -> None:
+        """Read every order that is due, once for each, and send it through the batch."""
+        now_us = to_us(self._clock.now())
+        by_order: dict[tuple[SourceId, str], list[Fetch]] = {}
+        for fetch in await self._due.due_fetches(now_us, _AT_ONCE):
+            by_order.setdefault((fetch.source, fetch.order_ref), []).append(fetch)
+        for (source, order_ref), fetches in by_order.items():
+            await self._complete(source, order_ref, fetches)
+
+    async def _complete(self, source: SourceId, order_ref: str, fetches: list[Fetch]) -> None:
+        platform = self._platforms.get(source)
+        if platform is None:
+            await self._settle(fetches, "the source has no order source configured")
+            return
+        try:
+            document = await platform.orders.read(order_ref)
+            if document is None:
+                await self._retry(fetches, "the platform has no such order")
+                return
+            await self._intake.submit(self._message(source, platform.channel, document))
+            await self._settle(fetches, "")
+        except Unavailable as error:
+            await self._retry(fetches, error.detail)
+        except Rejected as error:
+            await self._retry(fetches, error.detail)
+
+    def _message(self, source: SourceId, channel: Channel, document: bytes) -> Message:
+        decoded = channel.decode_order(document)
+        now = self._clock.now()
+        return Message(
+            id=MessageId(self._ids.new(to_ms(now))),
+            source=source,
+            key=decoded.key,
+            topic=decoded.topic,
+            fingerprint=decoded.fingerprint or hashlib.sha256(document).digest(),
+            body=document,
+            received_at=now,
+            tasks=decoded.commands,
+            by=f"read from {source}",
+        )
+
+    async def _settle(self, fetches: list[Fetch], failed: str) -> None:
+        first = fetches[0]
+        action = SettleFetch(
+            fetch_ids=tuple(fetch.id for fetch in fetches),
+            source=first.source,
+            order_ref=first.order_ref,
+            failed=failed,
+        )
+        await self._intake.submit(task_message(self._clock, self._ids, action, "imv"))
+
+    async def _retry(self, fetches: list[Fetch], reason: str) -> None:
+        """Try again later, each time twice as late; after the last time a person must look."""
+        attempts = max(fetch.attempts for fetch in fetches) + 1
+        _log.info("fetch.failed", source=fetches[0].source, attempts=attempts, reason=reason)
+        if attempts >= FETCH_ATTEMPTS_MAX:
+            await self._settle(fetches, reason)
+            return
+        wait_s = min(FETCH_BACKOFF_S * 2 ** (attempts - 1), FETCH_BACKOFF_S_MAX)
+        due_us = to_us(self._clock.now()) + int(wait_s * 1_000_000)
+        later = tuple(
+            msgspec.structs.replace(fetch, attempts=attempts, due_us=due_us, reason=reason[:200])
+            for fetch in fetches
+        )
+        message = task_message(self._clock, self._ids, PostponeFetch(later), "imv")
+        await self._intake.submit(message)

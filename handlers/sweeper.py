@@ -1,0 +1,113 @@
+"""The sweeper: what has become due is sent through the batch like everything else."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+from config.clock import Clock, to_ms, to_us
+from config.errors import ImvError, Unavailable
+from config.ids import HoldId, IdFactory, MessageId, OrderId, SourceId
+from config.log import get_log
+from handlers.actions import Action, DecideOrders, EndHold, ExpireParked
+from handlers.intake import Intake
+from handlers.message import Message
+from store.ports import Parked
+
+_log = get_log("sweeper")
+SWEEP_S = 0.5
+_AT_ONCE = 64
+OURSELVES = SourceId("imv")
+
+
+class Due(Protocol):
+    """What waits; each call raises EngineDown when the database does not answer."""
+
+    async def undecided(self, limit: int) -> list[OrderId]:
+        """Return the orders that wait for the gate, oldest first."""
+        ...
+
+    async def mapped_since(self, limit: int) -> list[OrderId]:
+        """Return held orders whose unmapped item the catalog knows by now."""
+        ...
+
+    async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:
+        """Return holds whose time is over."""
+        ...
+
+    async def overdue(self, now_us: int, limit: int) -> list[Parked]:
+        """Return parked children whose parent has not come in time, not yet shown."""
+        ...
+
+
+def task_message(clock: Clock, ids: IdFactory, action: Action, by: str) -> Message:
+    """Wrap one of our own actions as a message that the inbox need not remember."""
+    now = clock.now()
+    message_id = MessageId(ids.new(to_ms(now)))
+    return Message(
+        id=message_id,
+        source=OURSELVES,
+        key=message_id,
+        topic=type(action).__name__,
+        fingerprint=hashlib.sha256(message_id.encode()).digest(),
+        received_at=now,
+        tasks=(action,),
+        by=by,
+        recorded=False,
+        operator=True,
+    )
+
+
+class Sweeper:
+    """Looks for due work twice a second; doing it twice does no harm."""
+
+    def __init__(
+        self,
+        due: Due,
+        intake: Intake,
+        clock: Clock,
+        *,
+        ids: IdFactory,
+        gate_open: Callable[[], bool],
+    ) -> None:
+        """Take what waits and the way in."""
+        self._due = due
+        self._intake = intake
+        self._clock = clock
+        self._ids = ids
+        self._gate_open = gate_open
+
+    async def run(self) -> None:
+        """Sweep until cancelled; an engine that is down is tried again at the next turn."""
+        while True:
+            try:
+                await self.sweep()
+            except Unavailable as error:
+                _log.info("sweep.postponed", reason=error.detail)
+            except ImvError as error:
+                _log.warning("sweep.refused", reason=error.detail)
+            await asyncio.sleep(SWEEP_S)
+
+    async def sweep(self) -> None:
+        """Send everything that is due now through the batch."""
+        now_us = to_us(self._clock.now())
+        if self._gate_open():
+            waiting = await self._due.undecided(_AT_ONCE)
+            waiting += await self._due.mapped_since(_AT_ONCE)
+            for order_id in dict.fromkeys(waiting):
+                await self._send(DecideOrders((order_id,)))
+        for hold_id in await self._due.expired_holds(now_us, _AT_ONCE):
+            await self._send(EndHold(hold_id=hold_id, expired=True))
+        for parked in await self._due.overdue(now_us, _AT_ONCE):
+            await self._send(
+                ExpireParked(
+                    parked_id=parked.id,
+                    source=parked.message[0],
+                    parent=parked.parent,
+                    key=parked.message[1],
+                    parked_us=parked.parked_us,
+                )
+            )
+
+    async def _send(self, action: Action) -> None:
+        await self._intake.submit(task_message(self._clock, self._ids, action, "imv"))

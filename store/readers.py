@@ -1,0 +1,210 @@
+"""What is read outside the batch: pages, screens, searches, and work that has become due."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, func, select
+
+from config.ids import HoldId, LocationId, MarketId, OrderId
+from config.limits import PAGE_ROWS_MAX
+from outbox.ports import Transactions
+from store.rows import decode_hold, decode_order, to_fulfilment, to_message, to_parked
+from store.ports import Fetch, InboxRow, Parked
+from store.records import Fulfilment, Hold, Order
+from store.tables import (
+    catalog_externals,
+    exceptions,
+    fetches,
+    fulfilments,
+    holds,
+    inbox,
+    instance,
+    orders,
+    parked,
+    stock_levels,
+)
+
+Row = Any
+
+
+class OrderPage(msgspec.Struct, frozen=True):
+    """Orders of one search, newest first; `after` continues it, None at its end."""
+
+    orders: list[Order]
+    after: str | None
+
+
+class Reader:
+    """Read-only questions; each raises EngineDown when the database does not answer."""
+
+    def __init__(self, database: Transactions) -> None:
+        """Take the database."""
+        self._database = database
+
+    async def order(self, order_id: OrderId) -> Order | None:
+        """Return one order."""
+        row = await self._one(select(orders.c.document).where(orders.c.id == order_id))
+        return decode_order(row.document) if row else None
+
+    async def order_parts(self, order_id: OrderId) -> tuple[bytes, bytes, bytes | None] | None:
+        """Return an order's document, history and newest plan as JSON."""
+        columns = select(orders.c.document, orders.c.history, orders.c.plan)
+        row = await self._one(columns.where(orders.c.id == order_id))
+        return (row.document, row.history, row.plan) if row else None
+
+    async def fulfilments_of(self, order_id: OrderId) -> list[Fulfilment]:
+        """Return an order's fulfilments, oldest first."""
+        statement = (
+            select(fulfilments).where(fulfilments.c.order_id == order_id).order_by(fulfilments.c.id)
+        )
+        return [to_fulfilment(row)[1].fulfilment for row in await self._all(statement)]
+
+    async def search_orders(
+        self, *, source: str, external_id: str, state: str, after: str
+    ) -> OrderPage:
+        """Return a page of orders, newest first; empty criteria do not restrict."""
+        statement = select(orders.c.id, orders.c.document).order_by(orders.c.id.desc())
+        for column, value in (
+            (orders.c.source, source),
+            (orders.c.external_id, external_id),
+            (orders.c.state, state),
+        ):
+            if value:
+                statement = statement.where(column == value)
+        if after:
+            statement = statement.where(orders.c.id < after)
+        rows = await self._all(statement.limit(PAGE_ROWS_MAX + 1))
+        page = [decode_order(row.document) for row in rows[:PAGE_ROWS_MAX]]
+        more = len(rows) > PAGE_ROWS_MAX
+        return OrderPage(page, page[-1].id if more else None)
+
+    async def board(self, location: LocationId) -> list[bytes]:
+        """Return the open fulfilments of a location as JSON, oldest first."""
+        statement = (
+            select(fulfilments.c.document)
+            .where(fulfilments.c.open.is_(True), fulfilments.c.location == location)
+            .order_by(fulfilments.c.id)
+        )
+        return [row.document for row in await self._all(statement)]
+
+    async def order_document(self, order_id: OrderId) -> bytes | None:
+        """Return one order as JSON."""
+        row = await self._one(select(orders.c.document).where(orders.c.id == order_id))
+        return row.document if row else None
+
+    async def hold(self, hold_id: HoldId) -> Hold | None:
+        """Return one hold."""
+        row = await self._one(select(holds.c.document).where(holds.c.id == hold_id))
+        return decode_hold(row.document) if row else None
+
+    async def levels(self, sku: str, market: str) -> list[dict[str, Any]]:
+        """Return a SKU's levels, in one market when one is named."""
+        statement = select(stock_levels).where(stock_levels.c.sku == sku)
+        if market:
+            statement = statement.where(stock_levels.c.market == market)
+        rows = await self._all(statement.order_by(stock_levels.c.location))
+        return [row._asdict() for row in rows]
+
+    async def exceptions(self, *, state: str, after: str) -> list[bytes]:
+        """Return a page of exceptions as JSON, newest first."""
+        statement = select(exceptions.c.document).order_by(exceptions.c.id.desc())
+        if state:
+            statement = statement.where(exceptions.c.state == state)
+        if after:
+            statement = statement.where(exceptions.c.id < after)
+        return [row.document for row in await self._all(statement.limit(PAGE_ROWS_MAX))]
+
+    async def messages(self, *, source: str, outcome: str) -> list[InboxRow]:
+        """Return the newest messages with their bodies, newest first."""
+        statement = select(inbox).order_by(inbox.c.received_us.desc(), inbox.c.id.desc())
+        if source:
+            statement = statement.where(inbox.c.source == source)
+        if outcome:
+            statement = statement.where(inbox.c.outcome == outcome)
+        return [to_message(row) for row in await self._all(statement.limit(PAGE_ROWS_MAX))]
+
+    async def counts(self) -> dict[str, int]:
+        """Return how much of everything that waits there is, for health and metrics."""
+        questions = {
+            "undecided": select(func.count()).where(orders.c.undecided.is_(True)),
+            "parked": select(func.count()).select_from(parked),
+            "fetches": select(func.count()).select_from(fetches),
+            "exceptions": select(func.count()).where(exceptions.c.state != "resolved"),
+        }
+        async with self._database.read() as connection:
+            return {
+                name: (await connection.execute(statement)).scalar_one()
+                for name, statement in questions.items()
+            }
+
+    async def incarnation(self) -> str:
+        """Return the database's incarnation, which a restored backup renews."""
+        row = await self._one(select(instance.c.incarnation))
+        return str(row.incarnation) if row else ""
+
+    async def undecided(self, limit: int) -> list[OrderId]:
+        """Return the orders that wait for the gate, oldest first."""
+        statement = select(orders.c.id).where(orders.c.undecided.is_(True))
+        rows = await self._all(statement.order_by(orders.c.placed_us).limit(limit))
+        return [OrderId(row.id) for row in rows]
+
+    async def mapped_since(self, limit: int) -> list[OrderId]:
+        """Return held orders whose unmapped item the catalog knows by now."""
+        statement = (
+            select(orders.c.id, orders.c.source, orders.c.document)
+            .join(exceptions, exceptions.c.order_id == orders.c.id)
+            .where(exceptions.c.code == "UNMAPPED_ITEM", exceptions.c.state != "resolved")
+            .limit(limit)
+        )
+        held = [(row.id, row.source, decode_order(row.document)) for row in await self._all(statement)]
+        wanted = {(src, line.item) for _, src, order in held for line in order.lines if not line.sku}
+        if not wanted:
+            return []
+        known = await self._all(
+            select(catalog_externals.c.source, catalog_externals.c.external_id).where(
+                catalog_externals.c.external_id.in_({item for _, item in wanted})
+            )
+        )
+        found = {(row.source, row.external_id) for row in known}
+        return [
+            OrderId(order_id)
+            for order_id, src, order in held
+            if any((src, line.item) in found for line in order.lines if not line.sku)
+        ]
+
+    async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:
+        """Return holds whose time is over."""
+        statement = select(holds.c.id).where(holds.c.state == "held", holds.c.expires_us <= now_us)
+        return [HoldId(row.id) for row in await self._all(statement.limit(limit))]
+
+    async def overdue(self, now_us: int, limit: int) -> list[Parked]:
+        """Return parked children whose parent has not come in time, not yet shown."""
+        statement = select(parked).where(parked.c.overdue.is_(False), parked.c.deadline_us <= now_us)
+        return [to_parked(row) for row in await self._all(statement.limit(limit))]
+
+    async def due_fetches(self, now_us: int, limit: int) -> list[Fetch]:
+        """Return thin notifications whose order should be read now, oldest first."""
+        statement = select(fetches).where(fetches.c.due_us <= now_us).order_by(fetches.c.due_us)
+        return [Fetch(**row._asdict()) for row in await self._all(statement.limit(limit))]
+
+    async def stock_sums(self, market: MarketId) -> dict[str, int]:
+        """Return the sum of every level column of a market, for checks."""
+        names = ("on_hand", "safety", "held", "allocated")
+        sums = [func.coalesce(func.sum(stock_levels.c[name]), 0).label(name) for name in names]
+        row = await self._one(select(*sums).where(stock_levels.c.market == market))
+        return {name: int(getattr(row, name)) for name in names}
+
+    async def ping(self) -> None:
+        """Raise EngineDown when the database does not answer."""
+        await self._one(select(instance.c.id))
+
+    async def _one(self, statement: Select[Any]) -> Row | None:
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).first()
+
+    async def _all(self, statement: Select[Any]) -> Sequence[Row]:
+        async with self._database.read() as connection:
+            return (await connection.execute(statement)).all()
+
+
