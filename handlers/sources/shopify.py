@@ -194,7 +194,7 @@ def _triggered(request: Request) -> int:
     """Return the version of a body without a time: when Shopify says, else when it reached us."""
     try:
         return version_of(msgspec.convert(_header(request, "triggered-at"), Moment))
-    except (msgspec.ValidationError, Unreadable):
+    except (msgspec.ValidationError, UnicodeEncodeError, Unreadable):
         return version_of(request.received_at)
 
 

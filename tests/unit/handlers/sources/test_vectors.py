@@ -106,7 +106,9 @@ async def test_a_public_key_verifies_what_the_private_one_signed() -> None:
 
 
 @pytest.mark.parametrize("provider", ["stripe", "standard_webhooks"])
-@pytest.mark.parametrize(("seconds", "good"), [(300, True), (-300, True), (301, False), (-301, False)])
+@pytest.mark.parametrize(
+    ("seconds", "good"), [(300, True), (-300, True), (301, False), (-301, False)]
+)
 async def test_a_signed_time_counts_in_both_directions(
     provider: str, seconds: int, *, good: bool
 ) -> None:
