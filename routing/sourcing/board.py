@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import count, repeat
 from operator import ge
 
 import msgspec
 
 from config.ids import LocationId, Sku
-from routing.sourcing.costs import Offer, lateness, metres_between, offer, spot_of
+from routing.sourcing.costs import Offer, lateness, metres_from, offer, spot_of
 from routing.sourcing.eligibility import Roster, Site, barred, roster_of
 from routing.sourcing.fill import fill_cost
 from routing.sourcing.problem import Problem
@@ -59,13 +59,13 @@ class Board:
 
     def _place(self, stock: list[tuple[int, ...]]) -> None:
         """Sort the places that have any stock by (opening cost, metres, id)."""
-        roster, ids = self._roster, self._roster.ids
+        roster, ids, out = self._roster, self._roster.ids, self.out
         metres, costs = self._openings()
-        order = sorted(
-            (costs[i], metres[i], i)
-            for i, row in enumerate(stock)
-            if any(row) and ids[i] not in self.out
-        )
+        # Not strict: an order that asks for nothing has no rows, so nobody is a candidate.
+        places = zip(costs, metres, count(), stock, strict=False)
+        order = [(cost, far, i) for cost, far, i, row in places if any(row)]
+        order = [key for key in order if ids[key[2]] not in out] if out else order
+        order.sort()
         self.fixed = [cost for cost, _, _ in order]
         self.metres = [far for _, far, _ in order]
         self.ids: list[LocationId] = [ids[i] for _, _, i in order]
@@ -78,7 +78,7 @@ class Board:
         problem, roster = self.problem, self._roster
         metres: Sequence[int] = (0,) * len(roster.ids)
         if problem.destination is not None and problem.method == "ship":
-            metres = list(map(metres_between, roster.spots, repeat(spot_of(*problem.destination))))
+            metres = metres_from(spot_of(*problem.destination), roster.spots)
         prices = zip(roster.openings, metres, roster.metre_prices, strict=True)
         costs = [opening + int(far * price + 0.5) for opening, far, price in prices]
         if problem.hours_left is not None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from routing.sourcing.board import Board
 from routing.sourcing.fill import cheapest
-from routing.sourcing.incumbent import Incumbent
+from routing.sourcing.incumbent import Incumbent, floor_of
 
 Cell = tuple[int, int, int]
 ASCENT_SHARES: Final = (8, 8, 6, 4, 4, 2, 1)
@@ -31,10 +31,10 @@ class Bounds:
     __slots__ = ("base", "floor", "need", "order", "rho")
 
     def __init__(self, best: Incumbent, alive: Sequence[int]) -> None:
-        """Bound the plans made of `alive`; the incumbent must not be able to use others."""
+        """Bound the plans made of `alive`; plans with others must be proven worse."""
         board = best.board
         self.floor, self.need, lasts = _relaxed(board, alive)
-        kept = [n for n in alive if board.fixed[n] + self.floor <= best.total]
+        kept = _within(best, alive, self.floor)
         self.base, rho = _ascend(board, kept, self.need)
         kept = [n for n in kept if self.base + rho[n] <= best.total]
         kept.sort(key=lambda n: (rho[n], n))
@@ -61,6 +61,34 @@ class Bounds:
         openings = sorted([board.fixed[n] for n in self.order])[:size]
         plain = sum(openings) + board.split * (size - 1) + self.floor
         return max(plain, self.base + sum(self.rho[:size]))
+
+
+def affordable(best: Incumbent) -> list[int]:
+    """Return the candidates of plans that may beat an incumbent no worse than any single."""
+    return _within(best, range(len(best.board.fixed)), floor_of(best.board))
+
+
+def _within(best: Incumbent, alive: Sequence[int], floor: int) -> list[int]:
+    """Leave out locations too dear to open, alone or with the cheapest partner; `alive` rises."""
+    fixed, partner = best.board.fixed, 0
+    if _needs_partner(best):
+        if len(alive) < 2:  # noqa: PLR2004
+            return []
+        partner = fixed[alive[0]] + best.board.split
+        second = fixed[alive[1]] + best.board.split
+        if fixed[alive[0]] + second + floor > best.total:
+            return []
+    return [n for n in alive if fixed[n] + partner + floor <= best.total]
+
+
+def _needs_partner(best: Incumbent) -> bool:
+    """Tell whether no plan that leaves a unit out is as good: then all singles have been tried."""
+    board = best.board
+    if not board.fixed:
+        return False
+    floor = floor_of(board)
+    lowest = floor // sum(board.wants)
+    return board.fixed[0] + floor - lowest + board.ceiling > best.total
 
 
 def _relaxed(board: Board, alive: Sequence[int]) -> tuple[int, list[int], list[int]]:
@@ -110,19 +138,35 @@ def undominated(board: Board, alive: Sequence[int]) -> list[int]:
     """Leave out locations that another one can replace in every plan without raising its key.
 
     A replaces B when it comes first in (opening, metres, id), covers alone the whole wish of every
-    SKU that B holds, and asks for its last unit no more than B for its first.
+    SKU that B holds, and asks for its last unit no more than B for its first. `alive` must rise.
     """
-    kept: list[tuple[int, int]] = []
-    for n in sorted(alive):
-        row = board.row(n)
-        has = sum(1 << s for s, x in enumerate(row) if x.units)
-        if not any(not has & ~covered and _undercuts(board, a, n) for a, covered in kept):
-            full = sum(1 << s for s, x in enumerate(row) if x.units == board.wants[s])
-            kept.append((n, full))
-    survivors = {n for n, _ in kept}
-    return [n for n in alive if n in survivors]
+    kept: list[int] = []
+    covering: list[tuple[int, int]] = []
+    for n in alive:
+        has, full = _masks(board, n)
+        if not _replaceable(board, n, has=has, covering=covering):
+            kept.append(n)
+            if full:
+                covering.append((n, full))
+    return kept
+
+
+def _replaceable(board: Board, n: int, *, has: int, covering: list[tuple[int, int]]) -> bool:
+    return any(not has & ~full and _undercuts(board, a, n) for a, full in covering)
+
+
+def _masks(board: Board, n: int) -> tuple[int, int]:
+    """Return as bits of which SKUs candidate n offers any unit, and of which all."""
+    has = full = 0
+    for s, (cell, wanted) in enumerate(zip(board.row(n), board.wants, strict=True)):
+        if cell.units:
+            has |= 1 << s
+            full |= (cell.units == wanted) << s
+    return has, full
 
 
 def _undercuts(board: Board, a: int, b: int) -> bool:
-    pairs = zip(board.row(a), board.row(b), strict=True)
-    return all(mine.last <= theirs.first for mine, theirs in pairs if theirs.units)
+    for mine, theirs in zip(board.row(a), board.row(b), strict=True):
+        if mine.last > theirs.first and theirs.units:
+            return False
+    return True

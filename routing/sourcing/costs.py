@@ -8,6 +8,7 @@ unit not provided. Every term is rounded by itself, half up (`rounded`), so that
 the sum of its terms.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from math import asin, cos, dist, radians, sin
 from typing import Final, NamedTuple
@@ -15,6 +16,8 @@ from typing import Final, NamedTuple
 from routing.network import Location
 
 EARTH_DIAMETER_M: Final = 2 * 6_371_008.8
+_HALF: Final = 0.5 - 1e-13
+"""Half a chord, a hair less, so that antipodes never leave the domain of asin."""
 HOURS_PER_DAY: Final = 24.0
 SCARCITY_BANDS_MAX: Final = 16
 Spot = tuple[float, float, float]
@@ -61,9 +64,9 @@ def spot_of(latitude: float, longitude: float) -> Spot:
     return cos(phi) * cos(theta), cos(phi) * sin(theta), sin(phi)
 
 
-def metres_between(here: Spot, there: Spot) -> int:
-    """Return the great-circle distance in metres, from the chord (stable for near points)."""
-    return rounded(EARTH_DIAMETER_M * asin(min(1.0, dist(here, there) / 2)))
+def metres_from(here: Spot, spots: Iterable[Spot]) -> list[int]:
+    """Return the great-circle distances in metres, from the chord (stable for near points)."""
+    return [int(EARTH_DIAMETER_M * asin(_HALF * dist(here, there)) + 0.5) for there in spots]
 
 
 def lateness(location: Location, metres: int, *, units: int, hours_left: float | None) -> str:

@@ -37,7 +37,8 @@ class Enumeration:
         self._limit = 0
         self._thrift = board.split + min([board.fixed[n] for n in bounds.order], default=0)
         self._need = bounds.need
-        rows = [[x.units for x in board.row(n)] for n in bounds.order]
+        self._units = {n: [x.units for x in board.row(n)] for n in bounds.order}
+        rows = list(self._units.values())
         self._holders = [
             sum(1 << i for i, row in enumerate(rows) if row[s]) for s in range(len(board.wants))
         ]
@@ -102,6 +103,6 @@ class Enumeration:
             bit = together & -together
             together ^= bit
             s = bit.bit_length() - 1
-            if sum([self._board.row(n)[s].units for n in members]) >= self._need[s]:
+            if sum([self._units[n][s] for n in members]) >= self._need[s]:
                 missing ^= bit
         return missing

@@ -1,7 +1,6 @@
 """Why this plan: its cost terms, and every other candidate with the reason why it lost."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final
 
 from config.ids import Sku
@@ -31,8 +30,8 @@ def terms(board: Board, members: Members, units: list[list[int]]) -> tuple[Term,
     """Return every cost of the plan that is not zero; together they are its total exactly."""
     found: list[Term] = []
     for i, n in enumerate(members):
-        found += _opening(board, n)
-        found += _units(board, n, [part[i] for part in units])
+        mine = [part[i] for part in units]
+        found += place_terms(board, n, count=sum(mine), scarcity=_scarcity(board, n, mine))
     missing = sum(board.wants) - sum(map(sum, units))
     if len(members) > 1 and board.split:
         found.append(Term("split", "", board.split * (len(members) - 1)))
@@ -41,38 +40,30 @@ def terms(board: Board, members: Members, units: list[list[int]]) -> tuple[Term,
     return tuple(found)
 
 
-def _opening(board: Board, n: int) -> Iterator[Term]:
-    """Yield what opening candidate n costs."""
-    site, place = board.sites[n], board.ids[n]
-    far = rounded(board.metres[n] * site.metre_price)
-    if site.opening:
-        yield Term("parcel", place, site.opening)
-    if far:
-        yield Term("distance", place, far)
-    if site.reject_risk:
-        yield Term("reject_risk", place, site.reject_risk)
-    if rest := board.fixed[n] - site.opening - site.reject_risk - far:
-        yield Term(board.late(site, board.metres[n]), place, rest)
-
-
-def _units(board: Board, n: int, units: list[int]) -> Iterator[Term]:
-    """Yield what the units from candidate n cost."""
-    location, place, count = board.sites[n].location, board.ids[n], sum(units)
-    if count and location.pick_cost_minor:
-        yield Term("pick", place, count * location.pick_cost_minor)
-    if count and location.return_risk_cost_minor:
-        yield Term("return_risk", place, count * location.return_risk_cost_minor)
-    if location.scarcity_cost_minor and (scarce := _scarcity(board, n, units)):
-        yield Term("scarcity", place, scarce)
+def place_terms(board: Board, n: int, *, count: int, scarcity: int) -> list[Term]:
+    """Return what opening candidate n and taking so many units from it costs."""
+    site, place, metres = board.sites[n], board.ids[n], board.metres[n]
+    far = rounded(metres * site.metre_price)
+    broken = board.fixed[n] - site.opening - site.reject_risk - far
+    costs = (
+        ("parcel", site.opening),
+        ("distance", far),
+        (board.late(site, metres) if broken else "late", broken),
+        ("reject_risk", site.reject_risk),
+        ("pick", site.location.pick_cost_minor * count),
+        ("return_risk", site.location.return_risk_cost_minor * count),
+        ("scarcity", scarcity),
+    )
+    return [Term(name, place, amount) for name, amount in costs if amount]
 
 
 def _scarcity(board: Board, n: int, units: list[int]) -> int:
     """Return the surcharges for stock that runs low."""
-    total = 0
+    total, unit = 0, board.sites[n].tariff.unit
     for cell, count in zip(board.row(n), units, strict=True):
         left = count
         for price, step in cell.steps:
-            total += (price - board.sites[n].tariff.unit) * min(left, step)
+            total += (price - unit) * min(left, step)
             left -= min(left, step)
     return total
 
@@ -97,11 +88,17 @@ def losers(board: Board, members: Members, total: int) -> tuple[tuple[Rejected, 
 
 def _loser(board: Board, n: int, total: int) -> Rejected:
     """Return the plan that opens candidate n alone, and why it lost."""
-    row = board.row(n)
-    units = [[cell.units] for cell in row]
-    alone = board.alone(n)
-    if any(cell.units < wanted for cell, wanted in zip(row, board.wants, strict=True)):
-        reason = "partial_stock"
-    else:
-        reason = "tied" if alone == total else "dearer"
-    return Rejected((board.ids[n],), reason, alone, terms(board, (n,), units))
+    row, fixed = board.row(n), board.fixed[n]
+    count = sum([cell.units for cell in row])
+    alone = fixed + sum([cell.alone for cell in row])
+    unfilled = (sum(board.wants) - count) * board.ceiling
+    scarcity = alone - fixed - unfilled - count * board.sites[n].tariff.unit
+    found = place_terms(board, n, count=count, scarcity=scarcity)
+    if unfilled:
+        found.append(Term("unfilled", "", unfilled))
+    reason = "partial_stock" if count < sum(board.wants) else _dearer(alone, total)
+    return Rejected((board.ids[n],), reason, alone, tuple(found))
+
+
+def _dearer(alone: int, total: int) -> str:
+    return "tied" if alone == total else "dearer"

@@ -50,28 +50,31 @@ def best_single(best: Incumbent, floor: int) -> None:
 
 
 def greedy(best: Incumbent) -> None:
-    """Open the location with the lowest cost per unit still missing, until nothing is gained."""
+    """Open the location with the lowest cost per unit still missing, until nothing is gained.
+
+    This is the greedy of set covering (Chvatal 1979) on stock and plain unit prices.
+    """
     board = best.board
     members: Members = ()
     short = list(board.wants)
     while (n := _next(board, members, short)) is not None:
         members = (*members, n)
         best.take(members)
-        short = [max(0, s - x.units) for s, x in zip(short, board.row(n), strict=True)]
+        short = [max(0, s - units) for s, units in zip(short, board.stock[n], strict=True)]
 
 
 def _next(board: Board, members: Members, short: Sequence[int]) -> int | None:
     """Return the candidate with the lowest cost per missing unit that it has, None without."""
     chosen, lowest = None, float(board.ceiling)
-    wanted = [s for s, units in enumerate(short) if units]
-    for n in sorted(set(range(len(board.fixed))) - set(members)):
-        row, units, cost = board.row(n), 0, board.fixed[n] + (board.split if members else 0)
-        for s in wanted:
-            taken = min(row[s].units, short[s])
-            units += taken
-            cost += taken * row[s].first
-        if units and cost / units < lowest:
-            chosen, lowest = n, cost / units
+    split, wanted = board.split if members else 0, max(1, sum(short))
+    for n, stock in enumerate(board.stock):
+        if (board.fixed[n] + split) / wanted >= lowest:
+            break
+        units = sum(map(min, stock, short))
+        if units:
+            cost = (board.fixed[n] + split) / units + board.sites[n].tariff.unit
+            if cost < lowest and n not in members:
+                chosen, lowest = n, cost
     return chosen
 
 

@@ -54,7 +54,7 @@ class Assignment(msgspec.Struct, frozen=True, gc=False):
     quantity: int
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """Another candidate, why it lost, and the terms by which it would have cost what it cost.
 
     `reason` is one of: not_eligible (method, market, `only`, capacity 0), excluded, no_stock,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from config.limits import ROUTE_SETS_EXACT, ROUTE_WORK_MAX
 from routing.sourcing.board import Board, Members
-from routing.sourcing.bounds import Bounds, undominated
+from routing.sourcing.bounds import Bounds, affordable, undominated
 from routing.sourcing.exact import Enumeration
 from routing.sourcing.explain import losers, shares, taken, terms
 from routing.sourcing.fill import spread
@@ -31,10 +31,11 @@ def solve(
 ) -> RoutePlan:
     """Choose the locations that fill the order at the lowest cost.
 
-    The ladder: the best single location, proven by a crude bound in most orders; else greedy and
-    local search, then all sets of up to `sets_max` locations, then, if a larger set is not proven
-    dearer, sets of any size; all enumeration together looks at no more than `work_max` sets. The
-    same inputs give the same plan, however locations are ordered: ties go to fewer parcels, fewer
+    The ladder: the best single location, proven by a crude bound in most orders; else greedy, then
+    all sets of up to `sets_max` locations, then, where a larger set is not proven dearer, local
+    search and sets of any size. Work is counted, not guessed: all enumeration together looks at no
+    more than `work_max` sets, and what is then unproven is the stated gap. The same inputs give the
+    same plan, however locations are ordered: ties go to fewer parcels, fewer
     metres and the smaller ids. It never fails: what nobody provides is in `unfilled`.
 
     The plan carries its compact explanation (see `explain.losers`), so that it can be stored and
@@ -48,40 +49,26 @@ def solve(
 
 def prove(best: Incumbent, sets_max: int, work_max: int) -> Proof:
     """Improve the incumbent as far as the work allows."""
-    board, floor = best.board, floor_of(best.board)
-    best_single(best, floor)
-    if _single_is_best(best, floor):
-        return Proof(best.total, sets_max)
+    best_single(best, floor_of(best.board))
     if not best.members:
         greedy(best)
-    affordable = [n for n, fixed in enumerate(board.fixed) if fixed + floor <= best.total]
-    alive = undominated(board, affordable)
-    if len(best.members) > 1:
-        local_search(best, alive)
-    bounds = Bounds(best, alive)
+    rivals = affordable(best)
+    if not rivals:
+        return Proof(best.total, sets_max)
+    bounds = Bounds(best, undominated(best.board, rivals))
     return _enumerate(Enumeration(best, bounds, work_max), bounds, sets_max)
-
-
-def _single_is_best(best: Incumbent, floor: int) -> bool:
-    """Tell whether no pair and no plan that leaves a unit out can be as good as the incumbent."""
-    board = best.board
-    if not board.fixed:
-        return True
-    lowest = floor // sum(board.wants)
-    short = board.fixed[0] + floor - lowest + board.ceiling
-    pair = sum(board.fixed[:2]) + board.split + floor
-    return short > best.total and (len(board.fixed) == 1 or pair >= best.total)
 
 
 def _enumerate(search: Enumeration, bounds: Bounds, sets_max: int) -> Proof:
     """Enumerate sets of up to `sets_max`, then of any size, within the work."""
     best = search.best
-    if not search.run(sets_max):
-        return Proof(min(best.total, bounds.beyond(best.board, 1)), 0)
-    bound = bounds.beyond(best.board, sets_max + 1)
+    within = sets_max if search.run(sets_max) else 0
+    bound = bounds.beyond(best.board, within + 1)
+    if bound < best.total:
+        local_search(best, bounds.order)
     if bound < best.total and search.run(len(bounds.order)):
         return Proof(best.total, max(sets_max, len(bounds.order)))
-    return Proof(min(best.total, bound), sets_max)
+    return Proof(min(best.total, bound), within)
 
 
 def _plan(board: Board, best: Incumbent, proof: Proof) -> RoutePlan:
