@@ -205,6 +205,7 @@ class Reader:
 
     async def _all(self, statement: Select[Any]) -> Sequence[Row]:
         async with self._database.read() as connection:
-            return (await connection.execute(statement)).all()
+            rows: Sequence[Row] = (await connection.execute(statement)).all()
+            return rows
 
 
