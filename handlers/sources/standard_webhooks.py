@@ -81,7 +81,8 @@ class StandardChannel:
 
     async def verify(self, request: Request) -> None:
         """Check `id.timestamp.body` against every live secret; the time at most 300 s from ours."""
-        family = "svix" if "svix-id" in request.headers else "webhook"
+        # The same choice as the key's in `decode`: what names the message must be what was signed.
+        family = "webhook" if "webhook-id" in request.headers else "svix"
         name, stamp = (header(request, f"{family}-{part}") for part in ("id", "timestamp"))
         # A full stop in the id would let one signature cover another split of id, time and body.
         if "." in name or not name.isascii():

@@ -139,3 +139,44 @@ def test_a_bare_object_is_no_webhook(name: str) -> None:
     provider, file = split(name)
     with pytest.raises(Unreadable, match=f"object '{NOT_WEBHOOKS[name]}' is no webhook"):
         given.opened(provider).decode(given.delivered(provider, file))
+
+
+GOLDEN: dict[str, dict[str, Any]] = {
+    "ebay/order_confirmation.json": {"order.ref": "123-123-4435", "version": 1781820421137000},
+    "shopify/orders_paid.json": {
+        "total_minor": 39800,
+        "shipping_minor": 1000,
+        "version": 1640995200000000,
+        "delivery.postcode": "40003",
+        "lines.0.item": "808950810",
+        "lines.0.unit_price_minor": 19900,
+    },
+    "shopify/refunds_create.json": {"amount_minor": 0, "lines.1.restock": "none"},
+    "shopify/tender_transactions_create.json": {"state": "captured", "amount_minor": 40300},
+    "shopify/fulfillments_update.json": {"state": "open", "tracking": "1z827wk74630"},
+    "square/inventory_count_updated.json": {"counts.0.quantity": 10, "counts.0.meaning": "on_hand"},
+    "square/order_fulfillment_updated.json": {"version": 6},
+    "square/payment_created.json": {"state": "authorised", "amount_minor": 100},
+    "square/refund_updated.json": {"state": "succeeded", "amount_minor": 1000},
+    "stripe/event_charge_captured.json": {"state": "captured", "amount_minor": 100},
+    "stripe/event_charge_dispute_closed.json": {"state": "captured", "amount_minor": 1000},
+    "stripe/event_charge_dispute_created.json": {"state": "disputed"},
+    "stripe/event_charge_failed.json": {"state": "failed", "amount_minor": 2000},
+    "stripe/event_charge_refund_updated.json": {"order.ref": "6735", "amount_minor": 100},
+    "stripe/event_charge_refunded.json": {"refund_ref": "re_" + "0" * 24, "state": "succeeded"},
+    "stripe/event_payment_intent_amount_capturable_updated.json": {"state": "authorised"},
+    "stripe/event_payment_intent_canceled.json": {"state": "voided", "currency": "USD"},
+}
+
+
+def member(node: Any, path: str) -> Any:
+    for name in path.split("."):
+        node = node[int(name)] if isinstance(node, tuple) else getattr(node, name)
+    return node
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_what_a_file_says_is_what_its_command_says(name: str) -> None:
+    provider, file = split(name)
+    (command,) = given.opened(provider).decode(given.delivered(provider, file)).commands
+    assert {path: member(command, path) for path in GOLDEN[name]} == GOLDEN[name]

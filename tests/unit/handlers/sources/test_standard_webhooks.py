@@ -125,6 +125,14 @@ async def test_an_id_with_a_full_stop_proves_nothing() -> None:
     assert not await given.passes(channel, given.request(b"{}", moved))
 
 
+async def test_an_unsigned_id_beside_the_signed_one_proves_nothing() -> None:
+    channel = given.opened("standard_webhooks")
+    headers = channel.sign(b"{}", "", given.NOW)
+    svix = {name.replace("webhook-", "svix-"): text for name, text in headers.items()}
+    assert await given.passes(channel, given.request(b"{}", svix))
+    assert not await given.passes(channel, given.request(b"{}", {**svix, "webhook-id": "msg_2"}))
+
+
 async def test_all_live_secrets_sign_and_any_one_verifies() -> None:
     secrets = [b"whsec_" + base64.b64encode(bytes([n]) * 24) for n in range(3)]
     headers = given.opened("standard_webhooks", *secrets[:2]).sign(b"{}", "", given.NOW)
