@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from litestar import Request, get, websocket
 from litestar.handlers import HTTPRouteHandler, WebsocketRouteHandler
-from litestar.params import Parameter
+from litestar.params import FromQuery, HeaderParameter
 from litestar.response import Stream
 
 from config.errors import Forbidden, NotFound, Unauthenticated
@@ -43,8 +43,8 @@ def sse_route(hub: Hub, authenticator: Authenticator) -> HTTPRouteHandler:
     @get("/v1/stream/sse", name="stream.sse")
     async def stream_sse(
         request: Request[Any, Any, Any],
-        topic: str,
-        last_event_id: Annotated[str, Parameter(header="Last-Event-ID", required=False)] = "",
+        topic: FromQuery[str],
+        last_event_id: Annotated[str, HeaderParameter(name="Last-Event-ID", required=False)] = "",
     ) -> Stream:
         principal = await _authenticated(request, authenticator)
         wanted = parse_topic(topic)
