@@ -8,15 +8,16 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from config.clock import SystemClock, to_us
+from config.clock import to_us
 from config.ids import IdFactory, LocationId, MarketId, OperationId, Sku
+from outbox.table import metadata
 from store.engine import Database
 from store.gate import RedisGate
 from store.gate_build import GateBuild
 from store.gate_keeper import Keeper
 from store.gate_port import Cell, Operation
 from store.redis_client import Client, open_redis
-from store.tables import metadata, stock_levels, stock_movements
+from store.tables import stock_levels, stock_movements
 
 UK = MarketId("uk")
 LAMP = Cell(Sku("LAMP"), LocationId("leeds"))
@@ -90,7 +91,7 @@ async def free(gate: RedisGate, cell: Cell, market: MarketId = UK) -> int | None
 async def eventually(check: Callable[[], Awaitable[bool]], *, within_s: float = 20.0) -> None:
     """Ask again and again until the answer is yes."""
     async with asyncio.timeout(within_s):
-        while not await check():
+        while not await check():  # noqa: ASYNC110 - what is awaited happens elsewhere
             await asyncio.sleep(0.02)
 
 
@@ -168,7 +169,7 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
 
 
 class LossyWire:
-    """A TCP address in front of Redis' socket that can lose answers after Redis has done the work."""
+    """A TCP address before Redis' socket that can lose answers to what Redis has done."""
 
     def __init__(self, socket_path: str) -> None:
         self._path = socket_path
@@ -207,6 +208,3 @@ class LossyWire:
             writer.write(data)
             await writer.drain()
         raise EOFError
-
-
-WALL = SystemClock()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -273,10 +274,12 @@ _signed = st.lists(st.tuples(st.sampled_from(_CELLS), st.integers(-6, 6)), max_s
 class GateModel(RuleBasedStateMachine):
     """Whatever is asked, the Lua scripts do what a dictionary does."""
 
-    def __init__(self, url: str) -> None:
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
         super().__init__()
         self._runner = asyncio.Runner()
-        self._client = open_redis(url)
+        self._client = open_redis(self.url)
         self._gate = RedisGate(self._client, SetClock())
         self._units: dict[Cell, int] = {}
         self._records: dict[OperationId, dict[Cell, int]] = {}
@@ -344,8 +347,11 @@ def _sum(one: Operation) -> dict[Cell, int]:
 
 
 def test_the_scripts_do_what_a_dictionary_does(redis_url: str) -> None:
+    class OnThisRedis(GateModel):
+        url = redis_url
+
     run_state_machine_as_test(
-        lambda: GateModel(redis_url),
+        OnThisRedis,
         settings=settings(
             max_examples=60,
             stateful_step_count=30,
