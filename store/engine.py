@@ -1,24 +1,23 @@
-"""Database engines: one writer on SQLite, a pool on PostgreSQL; driver errors become ours here."""
+"""Database engines: one writer on SQLite, a pool on PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    DBAPIError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    SQLAlchemyError,
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncTransaction,
+    create_async_engine,
 )
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from config.errors import Conflict, EngineDown, Misconfigured, OutcomeUnknown
+from config.errors import Conflict, Misconfigured, OutcomeUnknown
+from store.driver_errors import meaning_of, translated
 
 _SQLITE_PRAGMAS = (
     "journal_mode=WAL",
@@ -30,25 +29,28 @@ _SQLITE_PRAGMAS = (
 )
 _POSTGRES_SETTINGS = {
     "synchronous_commit": "on",
-    "statement_timeout": "30000",
     "idle_in_transaction_session_timeout": "30000",
     "application_name": "imv",
 }
-# SQLSTATE classes that are not the message's fault: connection, resources, operator, system.
-_ENGINE_STATES = ("08", "53", "57", "58", "25006")
-_CONFLICT_STATES = ("40001", "40P01", "55P03")
+STATEMENT_S: Final = 30.0
+"""How long one statement may take on PostgreSQL; then the server gives it up."""
+_NETWORK_S: Final = 5.0
+"""How long to wait for a connection, and for an answer that is overdue."""
 
 
 class Database:
     """One database: `write` and `read` transactions, on SQLite through one writer connection."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, statement_s: float = STATEMENT_S) -> None:
         """Take an SQLAlchemy URL, `sqlite+aiosqlite:///path` or `postgresql+asyncpg://…`."""
         parsed = make_url(url)
+        self._place = parsed.database or ""
         self.dialect = parsed.get_backend_name()
         self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
-        self._writer = _open(parsed, write=True)
-        self._reader = _open(parsed, write=False) if self.dialect == "sqlite" else self._writer
+        self._writer = _open(parsed, statement_s, write=True)
+        self._reader = (
+            _open(parsed, statement_s, write=False) if self.dialect == "sqlite" else self._writer
+        )
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -68,7 +70,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Open a read-only snapshot; EngineDown when the database does not answer."""
-        with _translated():
+        with translated(self._place):
             async with self._reader.connect() as connection:
                 if self.dialect == "postgresql":
                     connection = await connection.execution_options(
@@ -85,7 +87,7 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        with _translated():
+        with translated(self._place):
             async with engine.connect() as connection:
                 transaction = await connection.begin()
                 try:
@@ -94,13 +96,7 @@ class Database:
                     with _quiet_rollback():
                         await transaction.rollback()
                     raise
-                try:
-                    # A commit that was asked for goes on even when its caller is cancelled.
-                    await asyncio.shield(transaction.commit())
-                except (OSError, InterfaceError, OperationalError, DBAPIError) as error:
-                    if isinstance(error, IntegrityError):
-                        raise
-                    raise OutcomeUnknown("the database did not answer the commit") from error
+                await _commit(transaction, self._place)
 
 
 @contextmanager
@@ -112,34 +108,37 @@ def _quiet_rollback() -> Iterator[None]:
         return
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn drivers' errors into ours; what is the statement's own fault stays a defect."""
-    try:
-        yield
-    except IntegrityError as error:
-        raise Conflict("a unique key was taken") from error
-    except (PoolTimeoutError, OSError) as error:
-        raise EngineDown("the database does not answer") from error
-    except DBAPIError as error:
-        raise _named(error) from error
+async def _commit(transaction: AsyncTransaction, place: str) -> None:
+    """Commit to the end, also when the caller is cancelled meanwhile.
+
+    Leaving earlier would give the connection back to the pool while its commit is under way.
+    """
+    commit = asyncio.ensure_future(transaction.commit())
+    cancelled: asyncio.CancelledError | None = None
+    while not commit.done():
+        try:
+            await asyncio.wait({commit})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    failure = commit.exception()
+    if cancelled is not None:
+        raise cancelled from failure
+    if failure is not None:
+        raise _of_commit(failure, place) from failure
 
 
-def _named(error: DBAPIError) -> Exception:
-    state = getattr(error.orig, "sqlstate", None) or ""
-    text = str(error.orig)
-    if state.startswith(_CONFLICT_STATES):
-        return Conflict("a lock was lost to somebody else")
-    if "malformed" in text or "not a database" in text:
-        return Misconfigured(f"the database file is damaged ({text}); restore a backup")
-    if isinstance(error, InterfaceError | OperationalError) and not state:
-        return EngineDown(f"the database refused: {text}")
-    if error.connection_invalidated or state.startswith(_ENGINE_STATES):
-        return EngineDown("the database does not answer")
-    return error
+def _of_commit(failure: BaseException, place: str) -> BaseException:
+    """Return Conflict where the database said so, else that we cannot know."""
+    if isinstance(failure, DBAPIError):
+        meaning = meaning_of(failure, place)
+        if isinstance(meaning, Conflict):
+            return meaning
+    if isinstance(failure, DBAPIError | OSError):
+        return OutcomeUnknown("the database did not answer the commit")
+    return failure
 
 
-def _open(url: URL, *, write: bool) -> AsyncEngine:
+def _open(url: URL, statement_s: float, *, write: bool) -> AsyncEngine:
     if url.get_backend_name() == "postgresql":
         return create_async_engine(
             url,
@@ -147,7 +146,7 @@ def _open(url: URL, *, write: bool) -> AsyncEngine:
             max_overflow=4,
             pool_timeout=5,
             pool_pre_ping=False,
-            connect_args={"timeout": 5, "command_timeout": 35, "server_settings": _POSTGRES_SETTINGS},
+            connect_args=_postgres_arguments(statement_s),
         )
     if url.get_backend_name() != "sqlite":
         raise Misconfigured("engines.database must be a sqlite+aiosqlite or postgresql+asyncpg URL")
@@ -163,19 +162,35 @@ def _open(url: URL, *, write: bool) -> AsyncEngine:
     return engine
 
 
+def _postgres_arguments(statement_s: float) -> dict[str, Any]:
+    limit = {"statement_timeout": str(int(statement_s * 1000))}
+    return {
+        "timeout": _NETWORK_S,
+        "command_timeout": statement_s + _NETWORK_S,
+        "server_settings": _POSTGRES_SETTINGS | limit,
+    }
+
+
 def _configure_writer(connection: Any, _record: object) -> None:
     connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in _SQLITE_PRAGMAS:
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    _set(connection, *_SQLITE_PRAGMAS)
 
 
-def _configure_reader(connection: Any, record: object) -> None:
-    _configure_writer(connection, record)
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA query_only=ON")
-    cursor.close()
+def _configure_reader(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    _set(connection, *_SQLITE_PRAGMAS, "query_only=ON")
+
+
+def _set(connection: Any, *pragmas: str) -> None:
+    """Set pragmas; a file that cannot be read is closed at once, as the pool forgets it."""
+    try:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _begin_immediate(connection: Any) -> None:

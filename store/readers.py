@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Select, func, select
 
-from config.ids import HoldId, LocationId, MarketId, OrderId
+from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId
 from config.limits import PAGE_ROWS_MAX
 from outbox.ports import Transactions
 from store.rows import decode_hold, decode_order, to_fulfilment, to_message, to_parked
@@ -59,6 +59,11 @@ class Reader:
             select(fulfilments).where(fulfilments.c.order_id == order_id).order_by(fulfilments.c.id)
         )
         return [to_fulfilment(row)[1].fulfilment for row in await self._all(statement)]
+
+    async def fulfilment(self, fulfilment_id: FulfilmentId) -> Fulfilment | None:
+        """Return one fulfilment."""
+        row = await self._one(select(fulfilments).where(fulfilments.c.id == fulfilment_id))
+        return to_fulfilment(row)[1].fulfilment if row else None
 
     async def search_orders(
         self, *, source: str, external_id: str, state: str, after: str

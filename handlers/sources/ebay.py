@@ -29,7 +29,7 @@ from handlers.sources.ebay_order import decode_document
 from handlers.sources.options import ChannelOptions
 from handlers.sources.signatures import from_base64, header, to_base64
 from handlers.sources.times import Moment, version_of
-from handlers.sources.translation import decoded, ignored, suspected
+from handlers.sources.translation import decoded, ignored, repeatable, suspected
 
 _IGNORED = {
     "MARKETPLACE_ACCOUNT_DELETION": "privacy request, acknowledged: no profile of a buyer is kept",
@@ -134,10 +134,14 @@ class EbayChannel:
         return found
 
     def decode(self, request: Request) -> Decoded:
-        """Translate by topic; the key is eBay's notification id, the same over its attempts."""
+        """Translate by topic; the key is eBay's notification id, the same over its attempts.
+
+        An attempt changes `publishDate` and `publishAttemptCount`, so these are not part of the fact.
+        """
         message = read_json(request.body, _Message)
         topic, notice = message.metadata.topic, message.notification
-        return decoded(notice.notification_id, topic, self._command(topic, notice))
+        found = decoded(notice.notification_id, topic, self._command(topic, notice))
+        return repeatable(found, bytes(notice.data))
 
     def _command(self, topic: str, notice: _Notification) -> Command:
         version, data = version_of(notice.event_date), bytes(notice.data)

@@ -23,7 +23,13 @@ from handlers.sources.signatures import (
     secrets_of,
 )
 from handlers.sources.stripe_money import StripeEvent, commands_of
-from handlers.sources.translation import decoded, ignored, read_members, suspected
+from handlers.sources.translation import (
+    decoded,
+    ignored,
+    read_members,
+    repeatable,
+    suspected,
+)
 
 _IGNORED = {
     "account.": "the account's own settings",
@@ -99,7 +105,9 @@ class StripeChannel:
         if head.object != "event" or not head.id:
             raise Unreadable(f"object {head.object[:40]!r} is no webhook; one has object: event")
         event = read_json(request.body, StripeEvent)
-        return decoded(head.id, event.type, *self._commands(event))
+        # `pending_webhooks` falls from attempt to attempt; the object is the fact.
+        found = decoded(head.id, event.type, *self._commands(event))
+        return repeatable(found, bytes(event.data.object))
 
     def _commands(self, event: StripeEvent) -> tuple[Command, ...]:
         money = commands_of(event, self._order_key(event))

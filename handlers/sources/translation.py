@@ -48,6 +48,12 @@ def decoded(key: str, topic: str, *commands: Command) -> Decoded:
     return Decoded(key=key, topic=clipped(topic, _KEY_MAX), commands=checked)
 
 
+def repeatable(message: Decoded, *content: bytes) -> Decoded:
+    """Return the message recognised again by this content; the rest differs in each delivery."""
+    fingerprint = hashlib.sha256(b"\x00".join((message.topic.encode(), *content))).digest()
+    return msgspec.structs.replace(message, fingerprint=fingerprint)
+
+
 def read_members(body: bytes) -> dict[str, Any]:
     """Decode a JSON object whose members are not known beforehand; else Unreadable."""
     try:

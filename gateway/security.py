@@ -1,0 +1,112 @@
+"""Who asks, and what they may: tokens with scopes, cookies for pages, CSRF for what pages post."""
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from litestar.connection import ASGIConnection
+
+from config.clock import Clock
+from config.errors import Forbidden, Unauthenticated
+from store.tokens import TokenRow, TokenStore, digest_of
+
+COOKIE: Final = "imv_session"
+CSRF_COOKIE: Final = "imv_csrf"
+CSRF_HEADER: Final = "x-csrf-token"
+_CACHED_MAX: Final = 1024
+_CACHED_S: Final = 5.0
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+OPERATOR: Final = "operator"
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Somebody whose token was found; an operator may do everything."""
+
+    token_id: str
+    scopes: frozenset[str]
+    note: str = ""
+
+    def may(self, scope: str) -> bool:
+        """Tell whether this scope is among the token's, as it is or by its wildcard."""
+        kind, colon, _ = scope.partition(":")
+        wildcard = f"{kind}:*" if colon else scope
+        return bool(self.scopes & {scope, wildcard, OPERATOR})
+
+    def must(self, scope: str) -> None:
+        """Raise Forbidden, naming the scope that is missing."""
+        if not self.may(scope):
+            raise Forbidden(f"this token lacks the scope {scope}", scope=scope)
+
+    @property
+    def name(self) -> str:
+        """Return what timelines show for this principal."""
+        return self.note or f"token {self.token_id[:8]}"
+
+
+class Tokens:
+    """Finds principals; a found one is trusted for a few seconds, so that revoking works soon."""
+
+    def __init__(self, store: TokenStore, clock: Clock) -> None:
+        """Take where the tokens are kept."""
+        self._store = store
+        self._clock = clock
+        self._cached: OrderedDict[bytes, tuple[float, Principal | None]] = OrderedDict()
+
+    async def by_token(self, token: str) -> Principal | None:
+        """Return whose token this is, None for nobody's; Unavailable without the database."""
+        digest, now = digest_of(token), self._clock.monotonic()
+        until, principal = self._cached.get(digest, (0.0, None))
+        if until > now:
+            return principal
+        row = await self._store.find(token)
+        principal = _principal(row) if row else None
+        self._cached[digest] = (now + _CACHED_S, principal)
+        self._cached.move_to_end(digest)
+        while len(self._cached) > _CACHED_MAX:
+            self._cached.popitem(last=False)
+        return principal
+
+    async def by_cookies(self, cookies: Mapping[str, str]) -> Principal | None:
+        """Return who signed in on this browser."""
+        token = cookies.get(COOKIE, "")
+        return await self.by_token(token) if token else None
+
+    async def of(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
+        """Return who asks.
+
+        Raises:
+            Unauthenticated: nobody we know. Forbidden: a page's request without its CSRF token.
+        """
+        header = connection.headers.get("authorization", "")
+        kind, _, token = header.partition(" ")
+        if header:
+            principal = await self.by_token(token.strip()) if kind.lower() == "bearer" else None
+        else:
+            principal = await self.by_cookies(connection.cookies)
+            if principal and connection.scope.get("method", "GET") not in _SAFE_METHODS:
+                _check_csrf(connection)
+        if principal is None:
+            raise Unauthenticated("send a valid token as Authorization: Bearer, or sign in")
+        return principal
+
+    def forget(self) -> None:
+        """Look every token up again (one was revoked)."""
+        self._cached.clear()
+
+
+def csrf_of(token: str) -> str:
+    """Return the CSRF token of a session; only who has the session's secret can make it."""
+    return hmac.new(token.encode(), b"imv csrf", hashlib.sha256).hexdigest()
+
+
+def _check_csrf(connection: ASGIConnection[Any, Any, Any, Any]) -> None:
+    sent = connection.headers.get(CSRF_HEADER, "")
+    if not hmac.compare_digest(sent.encode(), csrf_of(connection.cookies[COOKIE]).encode()):
+        raise Forbidden(f"a page's request needs its {CSRF_HEADER} header; reload the page")
+
+
+def _principal(row: TokenRow) -> Principal:
+    return Principal(token_id=row.id, scopes=frozenset(row.scopes), note=row.note)

@@ -1,0 +1,161 @@
+"""`/webhooks/{source}`: verify over the raw bytes, decode, hand to the intake, answer.
+
+A mounted ASGI application: the framework's own request handling costs more than all of this.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Final, cast
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar.types import HTTPScope, Receive, Scope, Send
+
+from config.clock import Clock, to_ms
+from config.errors import ImvError, NotFound, Unauthenticated, Unreadable
+from config.ids import IdFactory, MessageId, SourceId
+from config.log import get_log
+from gateway.bodies import check_depth, headers_of, read_body
+from gateway.metrics import Metrics
+from gateway.problems import problem_of
+from handlers.commands import Suspect
+from handlers.intake import Intake
+from handlers.message import Message, Outcome
+from handlers.sources.channel import Answer, Channel, Decoded, Request
+
+_log = get_log("edge")
+_STATUS: Final = {"accepted": 202, "parked": 202, "quarantined": 202}
+_SECRET: Final = ("authorization", "cookie", "signature", "hmac", "token")
+_HANDSHAKES: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a webhook is answered with."""
+
+    outcome: str
+    message_id: str
+    order_id: str | None = None
+    reason: str = ""
+
+
+class Webhooks:
+    """The ASGI application behind `/webhooks`."""
+
+    def __init__(  # noqa: PLR0913 - the parts that it is made of, wired once
+        self,
+        *,
+        channels: Mapping[SourceId, Channel],
+        intake: Intake,
+        clock: Clock,
+        ids: IdFactory,
+        metrics: Metrics,
+        body_bytes_max: int,
+    ) -> None:
+        """Take one channel for each configured source, and the way in."""
+        self._channels = channels
+        self._intake = intake
+        self._clock = clock
+        self._ids = ids
+        self._metrics = metrics
+        self._body_bytes_max = body_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every error of ours becomes a problem, a defect a bare 500."""
+        http = cast("HTTPScope", scope)  # mounted for HTTP only
+        path = http["path"]
+        source = SourceId(path.removeprefix("/webhooks").strip("/"))
+        request_id = str(scope.get("state", {}).get("request_id", ""))
+        started = self._clock.monotonic()
+        known = source if source in self._channels else SourceId("unknown")
+        try:
+            answer, outcome = await self._answer(source, http, receive)
+        except ImvError as error:
+            status, body, headers = problem_of(error, request_id)
+            self._metrics.webhook(known, error.slug, self._clock.monotonic() - started)
+            await _send(send, status, body, headers)
+            return
+        self._metrics.webhook(known, outcome, self._clock.monotonic() - started)
+        await _send(send, answer.status, answer.body, {"content-type": answer.content_type})
+
+    async def _answer(
+        self, source: SourceId, scope: HTTPScope, receive: Receive
+    ) -> tuple[Answer, str]:
+        method = str(scope["method"])
+        headers = headers_of(scope)
+        body = await read_body(receive, headers, self._body_bytes_max)
+        request = Request(
+            method=method,
+            headers=headers,
+            query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+            body=body,
+            received_at=self._clock.now(),
+        )
+        channel = self._channels.get(source)
+        if method in _HANDSHAKES:
+            return _handshake(channel, request), "handshake"
+        if method != "POST":
+            raise NotFound("webhooks are sent with POST")
+        if channel is None:
+            _cost_of_verifying(body)
+            raise Unauthenticated
+        await channel.verify(request)
+        outcome = await self._intake.submit(self._message(source, channel, request))
+        return _answer_of(outcome), outcome.name
+
+    def _message(self, source: SourceId, channel: Channel, request: Request) -> Message:
+        """Decode; what is genuine but not readable is kept in quarantine, never lost."""
+        digest = hashlib.sha256(request.body).digest()
+        try:
+            check_depth(request.body)
+            decoded = channel.decode(request)
+            if "\x00" in decoded.key + decoded.topic:
+                raise Unreadable("an id holds a NUL character")
+        except Unreadable as error:
+            decoded = Decoded(
+                key=f"unreadable:{digest.hex()}",
+                topic="unreadable",
+                commands=(Suspect(reason=error.detail[:500]),),
+            )
+        return Message(
+            id=MessageId(self._ids.new(to_ms(request.received_at))),
+            source=source,
+            key=decoded.key,
+            topic=decoded.topic,
+            fingerprint=decoded.fingerprint or digest,
+            headers=_kept_headers(request.headers),
+            body=request.body,
+            received_at=request.received_at,
+            tasks=decoded.commands,
+            by=f"webhook of {source}",
+        )
+
+
+def _handshake(channel: Channel | None, request: Request) -> Answer:
+    answer = channel.handshake(request) if channel else None
+    if answer is None:
+        raise NotFound("webhooks are sent with POST")
+    return answer
+
+
+def _cost_of_verifying(body: bytes) -> None:
+    """Spend what a real check would, so that an unknown source answers like a bad signature."""
+    hmac.compare_digest(hmac.digest(b"nobody", body, "sha256"), bytes(32))
+
+
+def _answer_of(outcome: Outcome) -> Answer:
+    body = _Body(outcome.name, outcome.message_id, outcome.order_id, outcome.reason)
+    return Answer(_STATUS.get(outcome.name, 200), msgspec.json.encode(body))
+
+
+def _kept_headers(headers: Mapping[str, str]) -> bytes:
+    """Return the headers that a replay needs as JSON; nothing secret among them."""
+    kept = {n: v for n, v in headers.items() if not any(word in n for word in _SECRET)}
+    return msgspec.json.encode(kept)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    lines = [(name.encode(), value.encode()) for name, value in headers.items()]
+    lines.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

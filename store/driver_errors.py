@@ -1,0 +1,105 @@
+"""What the drivers' errors mean: the engine is down, a race was lost, or a defect of ours.
+
+A defect stays the driver's error: it fails the same way again, whatever the engine does.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from asyncpg.exceptions import InvalidCachedStatementError, OutdatedSchemaCacheError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from config.errors import Conflict, EngineDown
+
+# SQLSTATE classes and codes (PostgreSQL, appendix A). Unique and exclusion violations, lost
+# serializations, deadlocks, locks not available:
+_CONFLICT_STATES = ("23505", "23P01", "40001", "40P01", "55P03")
+# Connection, resources, operator, system, and a server that has become read-only:
+_ENGINE_STATES = ("08", "53", "57", "58", "25006", "25P03")
+# A login that is refused, a database that is not there:
+_REFUSED_STATES = ("28", "3D")
+
+# SQLite's extended and primary result codes (sqlite.org/rescode.html).
+_CONFLICT_CODES = {
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+    sqlite3.SQLITE_CONSTRAINT_ROWID,
+    sqlite3.SQLITE_BUSY_SNAPSHOT,
+}
+_DAMAGED_CODES = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_ENGINE_CODES = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+
+
+class Unusable(EngineDown):
+    """The database cannot be used as it is; the detail says what to do."""
+
+    slug = "database-unusable"
+
+
+@contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Turn drivers' errors into ours; `place` names the database to people.
+
+    Raises:
+        EngineDown: the database does not answer; Unusable: it is damaged or refuses us;
+        Conflict: a unique key or a lock was lost to somebody else.
+    """
+    try:
+        yield
+    except (PoolTimeoutError, OSError) as error:
+        raise EngineDown("the database does not answer") from error
+    except DBAPIError as error:
+        meaning = meaning_of(error, place)
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
+def meaning_of(error: DBAPIError, place: str) -> Conflict | EngineDown | None:
+    """Return our error for a driver's, or None for a defect."""
+    if isinstance(error.orig, sqlite3.Error):
+        found = _of_sqlite(error.orig, place)
+    else:
+        found = _of_postgres(error, place)
+    if found is None and error.connection_invalidated:
+        return EngineDown("the connection to the database was lost")
+    return found
+
+
+def _of_sqlite(error: sqlite3.Error, place: str) -> Conflict | EngineDown | None:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    primary = code & 0xFF
+    if code in _CONFLICT_CODES:
+        return Conflict("a unique key or a lock was lost to somebody else")
+    if primary in _DAMAGED_CODES:
+        return Unusable(f"the database file {place} is damaged ({error}); restore a backup")
+    if primary in _ENGINE_CODES:
+        return EngineDown(f"the database refused: {error}")
+    return None
+
+
+def _of_postgres(error: DBAPIError, place: str) -> Conflict | EngineDown | None:
+    state = getattr(error.orig, "sqlstate", None) or ""
+    cause = error.orig.__cause__ if error.orig else None
+    if state.startswith(_CONFLICT_STATES):
+        return Conflict("a unique key or a lock was lost to somebody else")
+    if isinstance(cause, InvalidCachedStatementError | OutdatedSchemaCacheError):
+        return Conflict("the tables were changed meanwhile")
+    if state.startswith(_REFUSED_STATES):
+        return Unusable(f"the database {place} refuses ({error.orig}); check engines.database")
+    if state.startswith(_ENGINE_STATES):
+        return EngineDown("the database does not answer")
+    return None

@@ -1,0 +1,9 @@
+"""Run by Alembic: the steps on the connection, and in the transaction, that `store.migrate` opened."""
+
+from alembic import context
+
+from outbox.table import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+with context.begin_transaction():
+    context.run_migrations()
