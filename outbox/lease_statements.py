@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.message import Batch, Published
-from outbox.table import outbox, relay_member, relay_partition
+from outbox.table import outbox, outbox_pending, relay_member, relay_partition
 
 _LEASE = relay_partition.c
 _STATE = (
@@ -80,12 +80,13 @@ _RELEASE = (
 
 # What a new batch of a partition consists of: its first pending rows, up to a number and, after
 # the first one, up to a size.
-_PENDING = (outbox.c.partition == _LEASE.partition, outbox.c.published_us.is_(None))
+_PENDING = outbox_pending.c.partition == _LEASE.partition
 _ROWS = (
     select(outbox.c.position, func.length(outbox.c.data).label("bytes"))
-    .where(*_PENDING)
+    .select_from(outbox_pending.join(outbox, outbox.c.position == outbox_pending.c.position))
+    .where(_PENDING)
     .correlate(relay_partition)
-    .order_by(outbox.c.position)
+    .order_by(outbox_pending.c.position)
     .limit(bindparam("rows_max"))
     .subquery()
 )
@@ -104,7 +105,7 @@ _CLAIM = (
         _MINE,
         _LEASE.partition.in_(bindparam("partitions", expanding=True)),
         _LEASE.batch_id.is_(None),
-        select(literal(1)).where(*_PENDING).correlate(relay_partition).exists(),
+        select(literal(1)).where(_PENDING).correlate(relay_partition).exists(),
     )
     .values(
         batch_id=bindparam("turn", type_=String) + "-" + cast(_LEASE.partition, String),
@@ -113,6 +114,12 @@ _CLAIM = (
     .returning(*_STATE)
 )
 
+_STAMPED = (
+    select(_LEASE.partition, _LEASE.epoch, _LEASE.batch_id)
+    .where(_MINE, _LEASE.batch_id.is_not(None))
+    .order_by(_LEASE.partition)
+    .with_for_update()
+)
 _CLEAR = (
     update(relay_partition)
     .where(*_SAME_STAMP)
@@ -197,10 +204,16 @@ async def claim_batches(
     return [lease.batch for lease in leases if lease.batch]
 
 
-async def clear_stamp(connection: AsyncConnection, published: Published) -> bool:
-    """Take the stamp of a published batch off; False when the lease, or the stamp, is gone."""
-    values = {**_stamp(published.batch), "sequence": published.sequence}
-    return (await connection.execute(_CLEAR, values)).rowcount == 1
+async def lock_stamps(connection: AsyncConnection, me: str) -> set[tuple[int, int, str]]:
+    """Return partition, epoch and batch of every stamp of ours; they hold until the commit."""
+    return {(row[0], row[1], row[2]) for row in await connection.execute(_STAMPED, {"me": me})}
+
+
+async def clear_stamps(connection: AsyncConnection, published: Sequence[Published]) -> None:
+    """Take the stamps of published batches off, and remember their markers."""
+    await connection.execute(
+        _CLEAR, [{**_stamp(done.batch), "sequence": done.sequence} for done in published]
+    )
 
 
 async def expect_marker(connection: AsyncConnection, batch: Batch, sequence: int) -> bool:

@@ -18,6 +18,8 @@ from outbox.nats_connection import ApiError, NatsConnection
 from outbox.ports import Refused, Stored
 from outbox.stream import AccountInfo, StreamInfo, StreamOptions, fixed_difference, wanted
 
+SENT_AT_ONCE_MAX: Final = 32
+
 _NO_MESSAGE: Final = 10037
 _NO_STREAM: Final = 10059
 _WRONG_LAST_SEQUENCE: Final = 10071
@@ -58,6 +60,7 @@ class NatsPublisher:
         self._options = options
         self._source = source
         self._ensuring = asyncio.Lock()
+        self._sending = asyncio.Lock()
         self._log = get_log("outbox")
 
     async def close(self) -> None:
@@ -115,28 +118,41 @@ class NatsPublisher:
         self, client: Client, batch: Batch, messages: Sequence[Message]
     ) -> Stored | Refused:
         """Send first and last as requests: the first proves that batches work, the last commits."""
-        deadline = asyncio.get_running_loop().time() + PUBLISH_S
-        for number, message in enumerate(messages, 1):
-            headers = headers_of(message, self._source)
-            headers["Nats-Batch-Id"] = batch.id
-            headers["Nats-Batch-Sequence"] = str(number)
-            if number == 1:
-                begun = await client.request(
-                    message.subject, message.data, timeout=PUBLISH_S, headers=headers
-                )
-                if begun.data:
-                    return _outcome(begun.data)
-            else:
-                await client.publish(message.subject, message.data, headers=headers)
-            # The client swallows a cancellation while it waits for a peer that does not read.
-            if asyncio.get_running_loop().time() > deadline:
-                raise TimeoutError
+        headers = [self._headers(batch, number, one) for number, one in enumerate(messages, 1)]
+        for message in messages[:1]:
+            begun = await client.request(
+                message.subject, message.data, timeout=PUBLISH_S, headers=headers[0]
+            )
+            if begun.data:
+                return _outcome(begun.data)
+        await self._send_rest(client, messages[1:], headers[1:])
         committed = await client.request(
             marker_subject(batch.partition),
             timeout=PUBLISH_S,
             headers=_marker_headers(batch, len(messages) + 1),
         )
         return _outcome(committed.data)
+
+    async def _send_rest(
+        self, client: Client, messages: Sequence[Message], headers: Sequence[dict[str, str]]
+    ) -> None:
+        """Send without waiting for answers, one batch at a time, so that the loop stays free."""
+        clock = asyncio.get_running_loop().time
+        async with self._sending:
+            deadline = clock() + PUBLISH_S
+            for number, message in enumerate(messages):
+                await client.publish(message.subject, message.data, headers=headers[number])
+                if number % SENT_AT_ONCE_MAX == 0:
+                    await asyncio.sleep(0)
+                    # The client swallows a cancellation while its peer does not read.
+                    if clock() > deadline:
+                        raise TimeoutError
+
+    def _headers(self, batch: Batch, number: int, message: Message) -> dict[str, str]:
+        headers = headers_of(message, self._source)
+        headers["Nats-Batch-Id"] = batch.id
+        headers["Nats-Batch-Sequence"] = str(number)
+        return headers
 
     async def _change(self, verb: str, config: object) -> None:
         changed = await self._connection.api(f"STREAM.{verb}.{STREAM}", config, StreamInfo)

@@ -12,10 +12,11 @@ from config.limits import LEASE_S, OUTBOX_KEPT_S, RELAY_BATCH_MAX
 from outbox.lease_statements import (
     Lease,
     claim_batches,
-    clear_stamp,
+    clear_stamps,
     count_partitions,
     expect_marker,
     leave_members,
+    lock_stamps,
     make_partitions,
     members,
     release_leases,
@@ -119,13 +120,14 @@ class Partitions:
 
     async def _mark(self, connection: AsyncConnection, published: Sequence[Published]) -> bool:
         """Mark under the lease; False when the next owner does it, or a lost commit did."""
-        kept = True
-        for done in sorted(published, key=lambda done: done.batch.partition):
-            if await clear_stamp(connection, done):
-                await mark_published(connection, done.batch, self._now_us())
-            else:
-                kept = False
-        return kept
+        if not published:
+            return True
+        stamps = await lock_stamps(connection, self.me)
+        ours = [done for done in published if stamp_of(done.batch) in stamps]
+        if ours:
+            await mark_published(connection, [done.batch for done in ours])
+            await clear_stamps(connection, ours)
+        return len(ours) == len(published)
 
     async def _stamp(self, connection: AsyncConnection, free: Sequence[int]) -> list[Batch]:
         if not free:
@@ -178,3 +180,8 @@ def surplus_of(ours: Sequence[Lease], share: int, busy: Collection[int]) -> list
     """Return the partitions above the share, first those that can be given up now."""
     held = sorted((lease.partition in busy, lease.partition) for lease in ours)
     return [partition for _, partition in held[: max(0, len(ours) - share)]]
+
+
+def stamp_of(batch: Batch) -> tuple[int, int, str]:
+    """Return what tells a stamp from any other: partition, epoch and batch id."""
+    return batch.partition, batch.epoch, batch.id

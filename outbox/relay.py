@@ -17,6 +17,7 @@ from outbox.trouble import Trouble, delays, happens
 
 RENEWALS_PER_LEASE: Final = 3
 PRUNE_S: Final = 60.0
+LINGER_S: Final = 0.1
 _TRANSIENT: Final = (Unavailable, Conflict)
 
 
@@ -43,6 +44,7 @@ class Relay:
         self._stopping = asyncio.Event()
         self._awake = asyncio.Event()
         self._delivery = Delivery(self._partitions, publisher, clock, stopping=self._stopping)
+        self._look = True
         self._ours: set[int] = set()
         self._under_way: set[int] = set()
         self._published: list[Published] = []
@@ -53,6 +55,7 @@ class Relay:
 
     def notify(self) -> None:
         """Say that events were committed; without it they are found a little later."""
+        self._look = True
         self._awake.set()
 
     async def run(self) -> None:
@@ -111,11 +114,26 @@ class Relay:
         self._awake.clear()  # what comes from here on wakes us again
         if self._clock.monotonic() >= self._refresh_at:
             self._start(await self._refresh(), batches, doubt=True)
-        free = sorted(self._ours - self._under_way)
-        if self._published or (free and await self._partitions.is_pending(free)):
+        if self._is_mark_due() or await self._is_pending():
             self._start(await self._turn(), batches, doubt=False)
         await self._prune()
-        await happens(self._awake, RELAY_IDLE_S)
+        if not await happens(self._awake, LINGER_S if self._published else RELAY_IDLE_S):
+            self._look = True
+
+    def _is_mark_due(self) -> bool:
+        """Whether enough has arrived for a transaction: half of what travels, or a while passed.
+
+        The other half travels during the transaction; and few transactions that mark many rows
+        cost the one writer much less than many that mark few.
+        """
+        arrived = len(self._published)
+        return arrived > 0 and (self._look or arrived * 2 >= len(self._under_way))
+
+    async def _is_pending(self) -> bool:
+        """Whether a partition that nothing travels from has rows; looked up when there is reason."""
+        look, self._look = self._look, False
+        free = sorted(self._ours - self._under_way)
+        return look and bool(free) and await self._partitions.is_pending(free)
 
     async def _refresh(self) -> list[Batch]:
         """Renew the leases; return the stamped batches among them that nobody carries."""

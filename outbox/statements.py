@@ -1,24 +1,48 @@
 """The outbox's SQL: one function per statement, the same on SQLite and PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    String,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from outbox.event import Event
 from outbox.message import Batch, Message
-from outbox.table import outbox
-
-_PENDING = outbox.c.published_us.is_(None)
+from outbox.table import outbox, outbox_pending
 
 _INSERT = insert(outbox)
+_INSERT_PENDING = insert(outbox_pending)
 
-# Bounded by the batch's ends, not by its positions: the text stays the same for every batch. What
-# else stands between the ends (a commit that became visible later) is left out by the reader.
-_LOAD = (
-    select(
-        outbox.c.position,
+# Positions are taken before the rows are written, because both tables need them. SQLite has one
+# writer at a time, so its counter stands still meanwhile; writing the rows moves it on.
+_NEXT_POSITIONS = {
+    "sqlite": text("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'outbox'"),
+    "postgresql": text(
+        "SELECT nextval(pg_get_serial_sequence('outbox', 'position')) "
+        "FROM generate_series(1, :count)"
+    ),
+}
+
+# One parameter for any number of positions, which each database takes apart in its own way.
+_ASKED = bindparam("positions", type_=String)
+_POSITIONS = {
+    "sqlite": select(func.json_each("[" + _ASKED + "]").table_valued("value").c.value),
+    "postgresql": select(cast(func.unnest(func.string_to_array(_ASKED, ",")), BigInteger)),
+}
+
+_LOAD = {
+    dialect: select(
         outbox.c.subject,
         outbox.c.id,
         outbox.c.type,
@@ -26,39 +50,45 @@ _LOAD = (
         outbox.c.data,
         outbox.c.traceparent,
     )
-    .where(
-        _PENDING,
-        outbox.c.partition == bindparam("partition"),
-        outbox.c.position.between(bindparam("first"), bindparam("last")),
-    )
+    .where(outbox.c.position.in_(positions.scalar_subquery()))
     .order_by(outbox.c.position)
-)
-
-_MARK = (
-    update(outbox)
-    .where(outbox.c.position.in_(bindparam("positions", expanding=True)))
-    .values(published_us=bindparam("now_us"), batch_id=bindparam("batch"))
-)
+    for dialect, positions in _POSITIONS.items()
+}
+_MARK = {
+    dialect: delete(outbox_pending).where(
+        outbox_pending.c.partition == bindparam("partition"),
+        outbox_pending.c.position.in_(positions.scalar_subquery()),
+    )
+    for dialect, positions in _POSITIONS.items()
+}
 
 _FIRST_PENDING = (
-    select(outbox.c.position)
-    .where(_PENDING, outbox.c.partition.in_(bindparam("partitions", expanding=True)))
+    select(outbox_pending.c.position)
+    .where(outbox_pending.c.partition.in_(bindparam("partitions", expanding=True)))
     .limit(1)
 )
 
-_OLD = (
-    select(outbox.c.position)
-    .where(outbox.c.published_us < bindparam("before_us"))
-    .order_by(outbox.c.published_us)
+# Only the first rows are looked at: what is old stands in front.
+_FIRST = (
+    select(outbox.c.position, outbox.c.partition, outbox.c.at_us)
+    .order_by(outbox.c.position)
     .limit(bindparam("rows_max"))
+    .subquery()
+)
+_OLD = select(_FIRST.c.position).where(
+    _FIRST.c.at_us < bindparam("before_us"),
+    ~select(literal(1))
+    .where(
+        outbox_pending.c.partition == _FIRST.c.partition,
+        outbox_pending.c.position == _FIRST.c.position,
+    )
+    .exists(),
 )
 _PRUNE = delete(outbox).where(outbox.c.position.in_(_OLD.scalar_subquery()))
 
-_WAITING = (
-    select(func.count().label("waiting"), func.min(outbox.c.position).label("first"))
-    .where(_PENDING)
-    .subquery()
-)
+_WAITING = select(
+    func.count().label("waiting"), func.min(outbox_pending.c.position).label("first")
+).subquery()
 _BACKLOG = select(_WAITING.c.waiting, outbox.c.at_us).select_from(
     _WAITING.join(outbox, outbox.c.position == _WAITING.c.first, isouter=True)
 )
@@ -75,26 +105,32 @@ async def insert_events(
     connection: AsyncConnection, events: Sequence[Event], partitions: int
 ) -> None:
     """Append events in the given order, inside the caller's transaction."""
-    if events:
-        await connection.execute(_INSERT, [_row(event, partitions) for event in events])
+    if not events:
+        return
+    positions = await _next_positions(connection, len(events))
+    rows = [
+        _row(event, position, partitions) for event, position in zip(events, positions, strict=True)
+    ]
+    pending = [{"partition": row["partition"], "position": row["position"]} for row in rows]
+    await connection.execute(_INSERT, rows)
+    await connection.execute(_INSERT_PENDING, pending)
 
 
 async def load_batch(connection: AsyncConnection, batch: Batch) -> list[Message]:
     """Read the messages of a stamped batch, in order."""
-    ends = {
-        "partition": batch.partition,
-        "first": batch.positions[0],
-        "last": batch.positions[-1],
-    }
-    ours = set(batch.positions)
-    rows = (await connection.execute(_LOAD, ends)).all()
-    return [Message(*row[1:]) for row in rows if row[0] in ours]
+    asked = {"positions": _joined(batch.positions)}
+    rows = await connection.execute(_LOAD[connection.dialect.name], asked)
+    return [Message(*row) for row in rows]
 
 
-async def mark_published(connection: AsyncConnection, batch: Batch, now_us: int) -> None:
-    """Write down that a batch is in the stream."""
+async def mark_published(connection: AsyncConnection, batches: Iterable[Batch]) -> None:
+    """Write down that stamped batches are in the stream."""
     await connection.execute(
-        _MARK, {"positions": list(batch.positions), "now_us": now_us, "batch": batch.id}
+        _MARK[connection.dialect.name],
+        [
+            {"partition": batch.partition, "positions": _joined(batch.positions)}
+            for batch in batches
+        ],
     )
 
 
@@ -105,7 +141,7 @@ async def is_pending(connection: AsyncConnection, partitions: Sequence[int]) -> 
 
 
 async def prune(connection: AsyncConnection, before_us: int, rows_max: int) -> int:
-    """Delete the oldest events that were published before a time; return how many."""
+    """Delete published events that happened before a time, among the oldest rows; return how many."""
     done = await connection.execute(_PRUNE, {"before_us": before_us, "rows_max": rows_max})
     return done.rowcount
 
@@ -116,8 +152,22 @@ async def backlog(connection: AsyncConnection) -> Backlog:
     return Backlog(count, oldest_us)
 
 
-def _row(event: Event, partitions: int) -> dict[str, object]:
+async def _next_positions(connection: AsyncConnection, count: int) -> Sequence[int]:
+    """Take positions for new rows; they rise."""
+    dialect = connection.dialect.name
+    if dialect == "sqlite":
+        first = (await connection.execute(_NEXT_POSITIONS[dialect])).scalar_one()
+        return range(first, first + count)
+    return list((await connection.execute(_NEXT_POSITIONS[dialect], {"count": count})).scalars())
+
+
+def _joined(positions: Iterable[int]) -> str:
+    return ",".join(map(str, positions))
+
+
+def _row(event: Event, position: int, partitions: int) -> dict[str, object]:
     return {
+        "position": position,
         "id": event.id,
         "partition": event.partition(partitions),
         "subject": event.subject,

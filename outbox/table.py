@@ -1,6 +1,6 @@
-"""The outbox table: one row is one event; and the metadata that all tables share."""
+"""The outbox tables: events, what of them is pending, leases; the metadata that all share."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
 
 metadata = MetaData(
     naming_convention={
@@ -27,22 +27,18 @@ outbox = Table(
     Column("at_us", BigInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("traceparent", String, nullable=False, server_default=""),
-    Column("batch_id", String(48)),
-    Column("published_us", BigInteger),
     sqlite_autoincrement=True,
 )
-Index(
-    "ix_outbox_pending",
-    outbox.c.partition,
-    outbox.c.position,
-    sqlite_where=outbox.c.published_us.is_(None),
-    postgresql_where=outbox.c.published_us.is_(None),
-)
-Index(
-    "ix_outbox_published",
-    outbox.c.published_us,
-    sqlite_where=outbox.c.published_us.is_not(None),
-    postgresql_where=outbox.c.published_us.is_not(None),
+
+# What is still to be published. A table of its own because these rows are narrow: taking an event
+# off here touches one page in a hundred, where a flag in the wide rows above rewrote one in three
+# (measured: 0.7 against 13 microseconds per event, against 0.8 more for the insert).
+outbox_pending = Table(
+    "outbox_pending",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 
 # Who delivers a partition, and the batch that is on its way. `epoch` rises with every new owner;
