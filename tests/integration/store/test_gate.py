@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 from config.errors import EngineDown, Misconfigured, OutcomeUnknown
 from config.ids import LocationId, MarketId, OperationId, Sku
 from config.limits import QUANTITY_MAX
+from gateway.engines.redis import RedisServer
 from store.gate import RedisGate
 from store.gate_port import Cell, GateClosed, Granted, Operation, Short
 from store.redis_client import open_redis
@@ -129,6 +130,38 @@ async def test_an_engine_that_is_not_there_was_never_asked(tmp_path: object) -> 
         gate.learn(UK, "epoch")
         with pytest.raises(EngineDown):
             await _reserve(gate, operation("a", (LAMP, 1)))
+
+
+@pytest.mark.parametrize(
+    "command", [("CONFIG", "SET", "maxmemory", "1"), ("REPLICAOF", "127.0.0.1", "1")]
+)
+async def test_a_server_that_takes_no_writes_has_applied_nothing(
+    own_redis: RedisServer, command: tuple[str, ...]
+) -> None:
+    async with connected(own_redis.url) as client:
+        gate = RedisGate(client, SetClock())
+        await fill(gate, UK, {LAMP: 3})
+        await client.execute_command(*command)
+        with pytest.raises(EngineDown):
+            await _reserve(gate, operation("a", (LAMP, 1)))
+        assert await free(gate, LAMP) == 3
+
+
+async def test_a_server_that_stands_still_is_unknown_and_the_repeat_takes_once(
+    own_redis: RedisServer,
+) -> None:
+    async with connected(own_redis.url) as client:
+        gate = RedisGate(client, SetClock())
+        await fill(gate, UK, {LAMP: 3})
+        own_redis.pause()
+        try:
+            with pytest.raises(OutcomeUnknown):
+                await _reserve(gate, operation("a", (LAMP, 1)))
+        finally:
+            own_redis.resume()
+        (answer,) = await _reserve(gate, operation("a", (LAMP, 1)))
+        assert isinstance(answer, Granted)
+        assert await free(gate, LAMP) == 2
 
 
 async def test_undo_gives_back_once(gate: RedisGate) -> None:
