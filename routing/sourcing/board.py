@@ -49,7 +49,7 @@ class Board:
         self.ceiling = problem.market.unfilled_penalty_minor
         self.split = problem.market.split_penalty_minor
         self._roster = roster_of(problem)
-        totals = _totals(problem)
+        totals = totals_of(problem)
         columns = {sku: _column(problem, self._roster.ids, sku) for sku in sorted(totals)}
         self.inputs_hash = _hash(problem, self._roster, columns)
         self.skus = sorted(totals, key=lambda sku: (-columns[sku].count(0), sku))
@@ -144,7 +144,7 @@ class Board:
         return total, len(members), sum([self.metres[n] for n in members]), ids
 
 
-def _totals(problem: Problem) -> dict[Sku, int]:
+def totals_of(problem: Problem) -> dict[Sku, int]:
     """Add up the lines of each SKU; a line without units asks for nothing."""
     totals: dict[Sku, int] = {}
     for demand in problem.demands:

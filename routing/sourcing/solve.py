@@ -33,10 +33,13 @@ def solve(
 
     The ladder: the best single location, proven by a crude bound in most orders; else greedy, then
     all sets of up to `sets_max` locations, then, where a larger set is not proven dearer, local
-    search and sets of any size. Work is counted, not guessed: all enumeration together looks at no
-    more than `work_max` sets, and what is then unproven is the stated gap. The same inputs give the
-    same plan, however locations are ordered: ties go to fewer parcels, fewer
-    metres and the smaller ids. It never fails: what nobody provides is in `unfilled`.
+    search and sets of any size. Work is counted, not guessed: `work_max` bounds all enumeration (see
+    `exact.Enumeration`), and what is then unproven is the stated gap. The same inputs give the same
+    plan, however locations are ordered: ties go to fewer parcels, fewer metres and smaller ids. It
+    never fails: what nobody provides is in `unfilled`.
+
+    `gap` is (total - bound) / total. After sets of any size were tried, `exact_within` is the number
+    of locations that were left to try.
 
     The plan carries its compact explanation (see `explain.losers`), so that it can be stored and
     shown later without the inputs, which `inputs_hash` identifies.
@@ -107,8 +110,3 @@ def _reasons(best: Incumbent, proof: Proof, missing: int) -> Iterator[str]:
         yield "the search stopped at its limit; another plan might cost less"
     if missing:
         yield f"{missing} units unfilled: no stock, or dearer than leaving them out"
-
-
-def estimate_ms(problem: Problem) -> float:
-    """x."""
-    return 1.0

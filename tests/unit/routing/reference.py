@@ -1,4 +1,4 @@
-"""A slow and plain statement of the objective: every assignment tried, every unit priced by itself."""
+"""The objective stated slowly and plainly: every assignment, every unit priced by itself."""
 
 from collections.abc import Iterator
 from itertools import product

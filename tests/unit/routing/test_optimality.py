@@ -65,8 +65,10 @@ def test_nothing_is_taken_that_is_not_there_and_nothing_wanted_is_lost(problem: 
     for (sku, place), units in taken(plan).items():
         assert 0 < units <= problem.available[sku][place]
     given_units: Counter[str] = Counter()
-    for part in (*plan.assignments, *plan.unfilled):
+    for part in plan.assignments:
         given_units[part.line_id] += part.quantity
+    for missing in plan.unfilled:
+        given_units[missing.line_id] += missing.quantity
     assert given_units == {x.line_id: x.quantity for x in problem.demands}
 
 
