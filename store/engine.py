@@ -73,7 +73,7 @@ class Database:
         with translated(self._place):
             async with self._reader.connect() as connection:
                 if self.dialect == "postgresql":
-                    connection = await connection.execution_options(
+                    await connection.execution_options(
                         isolation_level="REPEATABLE READ", postgresql_readonly=True
                     )
                 async with connection.begin():

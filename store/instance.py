@@ -9,4 +9,5 @@ from store.tables import instance
 async def incarnation(database: Transactions) -> str:
     """Read the incarnation of a migrated database; EngineDown when it does not answer."""
     async with database.read() as connection:
-        return (await connection.execute(select(instance.c.incarnation))).scalar_one()
+        found = await connection.execute(select(instance.c.incarnation))
+        return str(found.scalar_one())

@@ -46,11 +46,16 @@ async def current(url: str) -> str | None:
     Raises:
         Misconfigured: a damaged file, a login that is refused; EngineDown: no answer.
     """
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+    if _is_missing(url):
         return None
     async with _opened(url) as database, database.read() as connection:
         return await connection.run_sync(_present)
+
+
+def _is_missing(url: str) -> bool:
+    """Tell whether this is an SQLite file that opening would make."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists()
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The fixtures of every test: real engines, started once, empty for each test."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from config.settings import environment
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
+from store.engine import Database
+from store.migrate import migrate
 from tests import engines
 
 
@@ -83,3 +86,69 @@ def database_url(request: pytest.FixtureRequest) -> str:
     name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
     url: str = request.getfixturevalue(name)
     return url
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with every table, to copy."""
+    path = tmp_path_factory.mktemp("migrated") / "imv.sqlite"
+    engines.apart(migrate(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_databases: engines.Databases) -> Iterator[str]:
+    """The name of a PostgreSQL database with every table, to clone; nobody connects to it."""
+    url = postgres_databases.create()
+    engines.apart(migrate(url))
+    yield engines.name_of(url)
+    postgres_databases.drop(url)
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_url: str, tmp_path: Path, migrated_file: Path) -> str:
+    """An SQLite database with every table and no rows but its incarnation."""
+    shutil.copyfile(migrated_file, tmp_path / "imv.sqlite")
+    return sqlite_url
+
+
+@pytest.fixture
+def migrated_postgres_url(
+    postgres_databases: engines.Databases, migrated_template: str
+) -> Iterator[str]:
+    """A PostgreSQL database with every table and no rows but its incarnation."""
+    url = postgres_databases.create(migrated_template)
+    yield url
+    postgres_databases.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """Both databases with every table; a test that takes this runs on each."""
+    names = {"sqlite": "migrated_sqlite_url", "postgresql": "migrated_postgres_url"}
+    url: str = request.getfixturevalue(names[request.param])
+    return url
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    """Both databases with every table, open; a test that takes this runs on each."""
+    database = Database(migrated_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def sqlite_database(migrated_sqlite_url: str) -> AsyncIterator[Database]:
+    """SQLite with every table, open."""
+    database = Database(migrated_sqlite_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def postgres_database(migrated_postgres_url: str) -> AsyncIterator[Database]:
+    """PostgreSQL with every table, open."""
+    database = Database(migrated_postgres_url)
+    yield database
+    await database.close()

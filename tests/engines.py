@@ -85,8 +85,7 @@ class Databases:
         return f"{head.rpartition('/')[0]}/{name}{mark}{query}"
 
     def drop(self, url: str) -> None:
-        name = url.partition("?")[0].rpartition("/")[2]
-        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self.execute(f'DROP DATABASE IF EXISTS "{name_of(url)}" WITH (FORCE)')
 
     def execute(self, statement: str) -> None:
         apart(self._execute(statement))
@@ -97,6 +96,11 @@ class Databases:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+def name_of(url: str) -> str:
+    """Return the name of the database that a URL leads to."""
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 @contextmanager
@@ -160,7 +164,7 @@ async def _wipe_nats(url: str) -> None:
         await client.close()
 
 
-def apart(work: Coroutine[Any, Any, None]) -> None:
+def apart(work: Coroutine[Any, Any, object]) -> None:
     """Run a coroutine to its end on a thread of its own, whatever loop the test has."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, work).result()

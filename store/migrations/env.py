@@ -1,4 +1,4 @@
-"""Run by Alembic: the steps on the connection, and in the transaction, that `store.migrate` opened."""
+"""Run by Alembic: the steps, inside the transaction that `store.migrate` opened."""
 
 from alembic import context
 

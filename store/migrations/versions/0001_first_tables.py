@@ -257,14 +257,16 @@ def _outbox() -> None:
         _big("at_us"),
         _bytes("data"),
         sa.Column("traceparent", sa.String, nullable=False, server_default=""),
-        sa.Column("batch_id", sa.String(48)),
-        sa.Column("published_us", sa.BigInteger),
         sa.PrimaryKeyConstraint("position", name="pk_outbox"),
         sqlite_autoincrement=True,
     )
-    pending, published = "published_us IS NULL", "published_us IS NOT NULL"
-    _partial_index("ix_outbox_pending", "outbox", ["partition", "position"], sqlite=pending)
-    _partial_index("ix_outbox_published", "outbox", ["published_us"], sqlite=published)
+    op.create_table(
+        "outbox_pending",
+        sa.Column("partition", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("position", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("partition", "position", name="pk_outbox_pending"),
+        sqlite_with_rowid=False,
+    )
 
 
 def _relay() -> None:
