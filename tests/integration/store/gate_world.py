@@ -6,20 +6,23 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from config.clock import to_us
 from config.ids import IdFactory, LocationId, MarketId, OperationId, Sku
+from config.limits import GATE_GRACE_S
 from outbox.table import metadata
 from store.engine import Database
 from store.gate import RedisGate
 from store.gate_build import GateBuild
 from store.gate_keeper import Keeper
-from store.gate_port import Cell, Operation
+from store.gate_keys import MarketKeys
+from store.gate_port import Cell, Granted, Operation
 from store.redis_client import Client, open_redis
 from store.tables import stock_levels, stock_movements
 
 UK = MarketId("uk")
+PAST_GRACE_S = GATE_GRACE_S + 1
 LAMP = Cell(Sku("LAMP"), LocationId("leeds"))
 LAMP_YORK = Cell(Sku("LAMP"), LocationId("york"))
 RUG = Cell(Sku("RUG"), LocationId("leeds"))
@@ -154,6 +157,35 @@ class World:
             "lines": b"[]",
             "reason": "",
         }
+
+
+async def reserve(made: World, name: str, *lines: tuple[Cell, int]) -> str:
+    (answer,) = await made.gate.reserve(UK, (operation(name, *lines),))
+    assert isinstance(answer, Granted)
+    return answer.epoch
+
+
+async def kinds(made: World) -> dict[str, str]:
+    async with made.database.read() as connection:
+        rows = await connection.execute(
+            select(stock_movements.c.operation_id, stock_movements.c.kind)
+        )
+        return {row.operation_id: row.kind for row in rows}
+
+
+async def remembered(made: World) -> int:
+    under = MarketKeys(UK).under(made.gate.epoch(UK))
+    counts = [
+        await made.client.execute_command("HLEN", under.operations),
+        await made.client.execute_command("ZCARD", under.times),
+        await made.client.execute_command("ZCARD", under.shifts),
+    ]
+    return sum(counts)
+
+
+async def tamper(made: World, cell: Cell, units: int) -> None:
+    key = MarketKeys(UK).under(made.gate.epoch(UK)).cells(cell.sku)
+    await made.client.execute_command("HINCRBY", key, cell.location, units)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The gate's keeper on a real Redis and both databases."""
+"""The gate opens, closes and is rebuilt, on a real Redis and both databases."""
 
 import asyncio
 import shutil
@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import Conflict, EngineDown
-from config.ids import IdFactory, LocationId, OperationId, Sku
-from config.limits import GATE_GRACE_S
+from config.ids import IdFactory, LocationId, Sku
 from gateway.engines.redis import RedisServer
 from outbox.ports import Transactions
 from store.engine import Database
@@ -21,23 +20,22 @@ from store.gate import RedisGate
 from store.gate_keeper import Keeper
 from store.gate_keys import MarketKeys
 from store.gate_ledger import check_epochs, read_gate
-from store.gate_port import Cell, GateClosed, Granted
+from store.gate_port import Cell, GateClosed
 from store.redis_client import Client
-from store.tables import gates, stock_levels, stock_movements
+from store.tables import gates, stock_levels
 from tests.integration.store.gate_world import (
     LAMP,
-    LAMP_YORK,
+    PAST_GRACE_S,
     RUG,
     UK,
     World,
     eventually,
     free,
-    operation,
+    reserve,
     world,
 )
 
 KEYS = MarketKeys(UK)
-PAST_GRACE_S = GATE_GRACE_S + 1
 
 
 @pytest.fixture
@@ -46,38 +44,6 @@ async def uk(database_url: str, redis_url: str) -> AsyncIterator[World]:
     async with world(database_url, redis_url) as made:
         await made.stock({LAMP: 10, RUG: 5})
         yield made
-
-
-async def _reserve(uk: World, name: str, *lines: tuple[Cell, int]) -> str:
-    (answer,) = await uk.gate.reserve(UK, (operation(name, *lines),))
-    assert isinstance(answer, Granted)
-    return answer.epoch
-
-
-async def _kinds(uk: World) -> dict[str, str]:
-    async with uk.database.read() as connection:
-        rows = await connection.execute(
-            select(stock_movements.c.operation_id, stock_movements.c.kind)
-        )
-        return {row.operation_id: row.kind for row in rows}
-
-
-async def _remembered(uk: World) -> int:
-    under = KEYS.under(uk.gate.epoch(UK))
-    counts = [
-        await uk.client.execute_command("HLEN", under.operations),
-        await uk.client.execute_command("ZCARD", under.times),
-        await uk.client.execute_command("ZCARD", under.shifts),
-    ]
-    return sum(counts)
-
-
-async def _tamper(uk: World, cell: Cell, units: int) -> None:
-    key = KEYS.under(uk.gate.epoch(UK)).cells(cell.sku)
-    await uk.client.execute_command("HINCRBY", key, cell.location, units)
-
-
-# --- opening and rebuilding ---
 
 
 async def test_the_first_look_builds_the_gate_from_the_ledger(uk: World) -> None:
@@ -98,7 +64,7 @@ async def test_a_market_without_stock_opens_too(database_url: str, redis_url: st
 
 async def test_another_process_opens_on_the_same_epoch_without_building(uk: World) -> None:
     await uk.keeper.look(UK)
-    await _reserve(uk, "a", (LAMP, 1))
+    await reserve(uk, "a", (LAMP, 1))
     other = RedisGate(uk.client, uk.clock)
     assert await uk.another_keeper(other).look(UK)
     assert other.epoch(UK) == uk.gate.epoch(UK)
@@ -142,7 +108,7 @@ async def test_a_large_market_is_built_page_by_page(uk: World) -> None:
 async def test_levels_that_changed_under_the_old_epoch_are_in_the_new_one(uk: World) -> None:
     """A commit that has checked its epoch makes the rebuild wait, and is in what it reads."""
     await uk.keeper.look(UK)
-    old = await _reserve(uk, "a", (LAMP, 4))
+    old = await reserve(uk, "a", (LAMP, 4))
     async with asyncio.TaskGroup() as tasks:  # noqa: SIM117 - the commit comes before the wait
         async with uk.database.write() as connection:
             await check_epochs(connection, {UK: old})
@@ -161,7 +127,7 @@ async def _is_closed(uk: World) -> bool:
 
 async def test_an_epoch_that_has_passed_cannot_commit(uk: World) -> None:
     await uk.keeper.look(UK)
-    old = await _reserve(uk, "a", (LAMP, 4))
+    old = await reserve(uk, "a", (LAMP, 4))
     await uk.client.flushall()
     assert await uk.keeper.look(UK)
     present = uk.gate.epoch(UK)
@@ -203,14 +169,14 @@ async def test_a_redis_that_returns_with_its_data_goes_on(
     async with world(database_url, own_redis.url) as uk:
         await uk.stock({LAMP: 10})
         await uk.keeper.look(UK)
-        before = await _reserve(uk, "a", (LAMP, 1))
+        before = await reserve(uk, "a", (LAMP, 1))
         own_redis.kill()
         with pytest.raises(EngineDown):
             await uk.keeper.look(UK)
         assert not uk.tally.is_open
         own_redis.start()
         assert await uk.keeper.look(UK)
-        assert await _reserve(uk, "a", (LAMP, 1)) == before
+        assert await reserve(uk, "a", (LAMP, 1)) == before
         assert await free(uk.gate, LAMP) == 9
 
 
@@ -355,7 +321,7 @@ async def test_a_closed_database_leaves_an_open_gate_open(uk: World) -> None:
 async def test_what_past_epochs_left_is_swept(uk: World) -> None:
     await uk.stock({Cell(Sku(f"S{n:04}"), LocationId("leeds")): 1 for n in range(1200)})
     await uk.keeper.look(UK)
-    await _reserve(uk, "a", (LAMP, 1))
+    await reserve(uk, "a", (LAMP, 1))
     await uk.keeper.rebuild(UK)
     await _rebuild_and_die(uk, 12)
     await uk.client.execute_command("DEL", KEYS.builder)
@@ -371,240 +337,14 @@ async def test_what_past_epochs_left_is_swept(uk: World) -> None:
     assert len(keys) > 1200
 
 
-# --- the reaper ---
-
-
-async def test_what_the_ledger_never_got_is_voided_then_given_back(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await _reserve(uk, "a", (LAMP, 4))
-    await uk.keeper.tend(UK)
-    assert await free(uk.gate, LAMP) == 6
-    uk.clock.advance(PAST_GRACE_S)
-    await uk.keeper.tend(UK)
-    assert await free(uk.gate, LAMP) == 10
-    assert await _kinds(uk) == {"a": "voided"}
-    assert (uk.tally.operations, await _remembered(uk)) == (1, 0)
-    with pytest.raises(Conflict):
-        await uk.commit("a", (LAMP, 4))
-    async with uk.database.read() as connection:
-        total = await connection.scalar(
-            select(stock_levels.c.allocated).where(stock_levels.c.sku == LAMP.sku)
-        )
-    assert total == 0
-
-
-async def test_what_the_ledger_has_is_settled_and_stays_taken(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await _reserve(uk, "a", (LAMP, 4))
-    await uk.commit("a", (LAMP, 4))
-    uk.clock.advance(PAST_GRACE_S)
-    for _ in range(2):
-        await uk.keeper.tend(UK)
-        uk.clock.advance(PAST_GRACE_S)
-    assert await free(uk.gate, LAMP) == 6
-    assert await _kinds(uk) == {"a": "allocated"}
-    assert await _remembered(uk) == 0
-    assert uk.tally.cells == 0
-
-
-async def test_a_void_whose_reaper_died_is_still_given_back(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await _reserve(uk, "a", (LAMP, 4))
-    await uk.commit("a", kind="voided")
-    uk.clock.advance(PAST_GRACE_S)
-    await uk.keeper.tend(UK)
-    assert await free(uk.gate, LAMP) == 10
-
-
-async def test_many_old_operations_are_reaped_in_pages(uk: World) -> None:
-    await uk.stock({LAMP_YORK: 1000})
-    await uk.keeper.look(UK)
-    names = [f"op{n}" for n in range(450)]
-    await uk.gate.reserve(UK, tuple(operation(name, (LAMP_YORK, 1)) for name in names))
-    for name in names[::45]:
-        await uk.commit(name, (LAMP_YORK, 1))
-    uk.clock.advance(PAST_GRACE_S)
-    await uk.keeper.tend(UK)
-    assert uk.tally.operations == 440
-    assert await free(uk.gate, LAMP_YORK) == 990
-    assert await _remembered(uk) == 0
-
-
-async def test_shifts_are_forgotten_and_never_voided(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await uk.commit("a", (LAMP, 3))
-    await uk.gate.shift(UK, (operation("a", (LAMP, 3)),))
-    uk.clock.advance(PAST_GRACE_S)
-    await uk.keeper.tend(UK)
-    assert await free(uk.gate, LAMP) == 7
-    assert await _kinds(uk) == {"a": "allocated"}
-    assert await _remembered(uk) == 0
-
-
-async def test_two_reapers_at_once_give_back_once(uk: World) -> None:
-    await uk.keeper.look(UK)
-    for n in range(5):
-        await _reserve(uk, f"op{n}", (LAMP, 1))
-    uk.clock.advance(PAST_GRACE_S)
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(4):
-            tasks.create_task(uk.another_keeper(uk.gate)._reaper.reap(UK))
-    assert await free(uk.gate, LAMP) == 10
-    assert uk.tally.operations == 0
-
-
-# --- the reconciliation ---
-
-
-@pytest.mark.parametrize("units", [7, -7])
-async def test_a_cell_that_stays_wrong_is_repaired_after_the_grace_time(
-    uk: World, units: int
-) -> None:
-    await uk.keeper.look(UK)
-    await _tamper(uk, LAMP, units)
-    await uk.keeper.reconcile(UK)
-    uk.clock.advance(GATE_GRACE_S / 2)
-    await uk.keeper.reconcile(UK)
-    assert uk.tally.cells == 0
-    uk.clock.advance(GATE_GRACE_S / 2)
-    await uk.keeper.reconcile(UK)
-    assert await free(uk.gate, LAMP) == 10
-    assert uk.tally.cells == 1
-
-
-async def test_an_operation_on_its_way_is_not_an_error(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await _reserve(uk, "a", (LAMP, 4))
-    await _reserve(uk, "b", (LAMP, 1), (RUG, 1))
-    await uk.commit("b", (LAMP, 1), (RUG, 1))
-    for _ in range(3):
-        await uk.keeper.reconcile(UK)
-        uk.clock.advance(PAST_GRACE_S)
-    assert uk.tally.cells == 0
-    assert (await free(uk.gate, LAMP), await free(uk.gate, RUG)) == (5, 4)
-
-
-async def test_an_error_beside_an_operation_on_its_way_is_repaired_exactly(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await _reserve(uk, "a", (LAMP, 4))
-    await _tamper(uk, LAMP, 3)
-    await uk.keeper.reconcile(UK)
-    uk.clock.advance(PAST_GRACE_S)
-    await uk.keeper.reconcile(UK)
-    assert await free(uk.gate, LAMP) == 6
-    await uk.keeper.tend(UK)
-    assert await free(uk.gate, LAMP) == 10
-
-
-async def test_a_shift_on_its_way_is_not_an_error(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await uk.commit("a", (LAMP, 3))
-    await uk.keeper.reconcile(UK)
-    await uk.gate.shift(UK, (operation("a", (LAMP, 3)),))
-    uk.clock.advance(PAST_GRACE_S)
-    await uk.keeper.reconcile(UK)
-    assert await free(uk.gate, LAMP) == 7
-    assert uk.tally.cells == 0
-
-
-async def test_a_shift_that_was_lost_is_brought(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await uk.commit("a", (LAMP, 3))
-    await uk.keeper.reconcile(UK)
-    uk.clock.advance(PAST_GRACE_S)
-    await uk.keeper.reconcile(UK)
-    assert await free(uk.gate, LAMP) == 7
-
-
-async def test_a_shift_between_the_look_and_the_repair_prevents_it(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await uk.commit("a", (LAMP, 3))
-    found = await uk.keeper._compare.differences(UK, [LAMP.sku])
-    assert [(difference.cell, difference.units) for difference in found] == [(LAMP, -3)]
-    await uk.gate.shift(UK, (operation("a", (LAMP, 3)),))
-    assert await uk.keeper._compare.repair(UK, found) == []
-    assert await free(uk.gate, LAMP) == 7
-
-
-async def test_two_repairs_of_one_difference_count_once(uk: World) -> None:
-    await uk.keeper.look(UK)
-    await _tamper(uk, LAMP, 7)
-    found = await uk.keeper._compare.differences(UK, [LAMP.sku])
-    # What is reserved in between does no harm.
-    await _reserve(uk, "a", (LAMP, 2))
-    assert await uk.keeper._compare.repair(UK, found) == found
-    assert await uk.keeper._compare.repair(UK, found) == []
-    assert await free(uk.gate, LAMP) == 8
-
-
-async def test_repair_puts_the_named_cells_right_at_once(uk: World) -> None:
-    unknown = Cell(Sku("GHOST"), LocationId("leeds"))
-    await uk.keeper.look(UK)
-    await _reserve(uk, "a", (LAMP, 4))
-    await _tamper(uk, LAMP, 5)
-    await _tamper(uk, RUG, 5)
-    await _tamper(uk, unknown, 5)
-    await uk.keeper.repair(UK, frozenset({LAMP, unknown}))
-    assert (await free(uk.gate, LAMP), await free(uk.gate, unknown)) == (6, 0)
-    assert await free(uk.gate, RUG) == 10
-    assert uk.tally.cells == 2
-
-
-async def test_a_closed_gate_needs_no_repair(uk: World) -> None:
-    await uk.keeper.repair(UK, frozenset({LAMP}))
-    assert uk.tally.cells == 0
-
-
-async def test_every_page_of_a_large_market_is_compared(uk: World) -> None:
-    many = {Cell(Sku(f"SKU-{n:04}"), LocationId("leeds")): 5 for n in range(650)}
-    await uk.stock(many)
-    await uk.keeper.look(UK)
-    wrong = [list(many)[n] for n in (0, 199, 200, 201, 399, 400, 649)]
-    for cell in wrong:
-        await _tamper(uk, cell, 2)
-    await uk.keeper.reconcile(UK)
-    uk.clock.advance(PAST_GRACE_S)
-    await uk.keeper.reconcile(UK)
-    assert uk.tally.cells == len(wrong)
-    assert [await free(uk.gate, cell) for cell in wrong] == [5] * len(wrong)
-
-
 async def test_one_keeper_at_a_time_has_the_turn(uk: World) -> None:
     await uk.keeper.look(UK)
     other = uk.another_keeper(uk.gate)
     assert [await k._has_turn(UK) for k in (uk.keeper, other, uk.keeper)] == [True, False, True]
-    await _reserve(uk, "a", (LAMP, 4))
+    await reserve(uk, "a", (LAMP, 4))
     uk.clock.advance(PAST_GRACE_S)
     await other.tend(UK)
     assert await free(uk.gate, LAMP) == 6
-
-
-async def test_gate_and_ledger_agree_after_a_storm(uk: World) -> None:
-    """Reserving, committing, undoing, dying and reaping at once; then all is quiet."""
-    await uk.stock({LAMP_YORK: 60})
-    await uk.keeper.look(UK)
-
-    async def shop(n: int) -> None:
-        (answer,) = await uk.gate.reserve(
-            UK, (operation(f"op{n}", (LAMP_YORK, 1 + n % 3), (LAMP, n % 2 or 1)),)
-        )
-        if isinstance(answer, Granted) and n % 3 == 0:
-            with suppress(Conflict):
-                await uk.commit(f"op{n}", (LAMP_YORK, 1 + n % 3), (LAMP, n % 2 or 1))
-        elif n % 3 == 1:
-            await uk.gate.undo(UK, (OperationId(f"op{n}"),))
-
-    async with asyncio.TaskGroup() as tasks:
-        for n in range(60):
-            tasks.create_task(shop(n))
-        for _ in range(3):
-            tasks.create_task(uk.keeper.reconcile(UK))
-    uk.clock.advance(PAST_GRACE_S)
-    await uk.keeper.tend(UK)
-    found = await uk.keeper._compare.differences(UK, [LAMP.sku, RUG.sku])
-    assert found == []
-    assert uk.tally.cells == 0
-    assert await _remembered(uk) == 0
 
 
 async def test_the_ledger_refuses_a_market_that_has_no_gate(uk: World) -> None:
