@@ -20,6 +20,10 @@ class Incumbent:
         self.total, self.parcels = board.nothing(), 0
         self.key: Key = board.key((), self.total)
 
+    def is_beaten_from(self, bound: int, parcels: int) -> bool:
+        """Tell whether a plan with this bound and at least so many parcels may come first."""
+        return (bound, parcels) <= (self.total, self.parcels)
+
     def take(self, members: Members) -> bool:
         """Keep these members if their plan is better; tell whether it was."""
         total = self.board.total(members)

@@ -33,13 +33,13 @@ def solve(
 
     The ladder: the best single location, proven by a crude bound in most orders; else greedy, then
     all sets of up to `sets_max` locations, then, where a larger set is not proven dearer, local
-    search and sets of any size. Work is counted, not guessed: `work_max` bounds all enumeration (see
-    `exact.Enumeration`), and what is then unproven is the stated gap. The same inputs give the same
-    plan, however locations are ordered: ties go to fewer parcels, fewer metres and smaller ids. It
-    never fails: what nobody provides is in `unfilled`.
+    search and sets of any size. Work is counted, not guessed: `work_max` bounds all enumeration
+    (see `exact.Enumeration`), and what is then unproven is the stated gap. The same inputs give the
+    same plan, however locations are ordered; ties go to fewer parcels, fewer metres and smaller ids
+    (as far as the work allowed to look). It never fails: what nobody provides is in `unfilled`.
 
-    `gap` is (total - bound) / total. After sets of any size were tried, `exact_within` is the number
-    of locations that were left to try.
+    `gap` is (total - bound) / total. After sets of any size were tried, `exact_within` is the
+    number of locations that were left to try.
 
     The plan carries its compact explanation (see `explain.losers`), so that it can be stored and
     shown later without the inputs, which `inputs_hash` identifies.
@@ -67,9 +67,10 @@ def _enumerate(search: Enumeration, bounds: Bounds, sets_max: int) -> Proof:
     best = search.best
     within = sets_max if search.run(sets_max) else 0
     bound = bounds.beyond(best.board, within + 1)
-    if bound < best.total:
-        local_search(best, bounds.order)
-    if bound < best.total and search.run(len(bounds.order)):
+    if not best.is_beaten_from(bound, within + 1):
+        return Proof(best.total, within)
+    local_search(best, bounds.order)
+    if search.run(len(bounds.order)):
         return Proof(best.total, max(sets_max, len(bounds.order)))
     return Proof(min(best.total, bound), within)
 

@@ -37,6 +37,14 @@ def test_the_plan_is_the_best_of_all_by_cost_parcels_metres_and_id(problem: Prob
 
 
 @slow
+@given(problems(), st.integers(0, 2))
+def test_ties_are_broken_alike_however_small_the_first_sets_are(
+    problem: Problem, sets_max: int
+) -> None:
+    assert key(problem, solve(problem, sets_max=sets_max)) == best_key(problem)
+
+
+@slow
 @given(problems(), st.integers(0, 3), st.integers(0, 12))
 def test_with_little_work_the_bound_the_gap_and_the_claim_stay_true(
     problem: Problem, sets_max: int, work_max: int

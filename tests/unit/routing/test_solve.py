@@ -224,3 +224,10 @@ def test_small_orders_stay_on_the_event_loop_and_hard_ones_do_not() -> None:
     assert estimate_ms(small) < ROUTE_LOOP_MS_MAX
     assert estimate_ms(scattered(400)) > ROUTE_LOOP_MS_MAX
     assert estimate_ms(order([], {})) < ROUTE_LOOP_MS_MAX
+
+
+def test_a_tie_of_more_parcels_than_enumerated_goes_to_the_smaller_ids() -> None:
+    places = [place(x) for x in ("a", "b", "c", "d")]
+    held = stock(s={"b": 1, "c": 1}, t={"a": 1, "d": 1}, u={"a": 1, "c": 1}, v={"b": 1, "d": 1})
+    plan = solve(order(places, held, *[line(x) for x in "stuv"]), sets_max=1)
+    assert opened(plan) == ["a", "b"]
