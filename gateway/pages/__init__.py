@@ -1,0 +1,1 @@
+"""Pages without a build step: plain HTML, modules and styles, under a strict policy."""
