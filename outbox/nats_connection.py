@@ -42,12 +42,16 @@ class NatsConnection:
     def __init__(
         self, servers: Sequence[str], name: str, *, on_change: Callable[[], None] = lambda: None
     ) -> None:
-        """Take the addresses, credentials included; `on_change` hears of losses and returns."""
+        """Take the addresses, credentials included; `on_change` hears of losses and returns.
+
+        `changes` counts them.
+        """
         self._servers = list(servers)
         self._name = name
         self._on_change = on_change
         self._client: Client | None = None
         self._opening = asyncio.Lock()
+        self.changes = 0
         self._log = get_log("outbox")
 
     @property
@@ -122,6 +126,7 @@ class NatsConnection:
         return client
 
     async def _changed(self) -> None:
+        self.changes += 1
         self._on_change()
 
     async def _failed(self, error: Exception) -> None:
