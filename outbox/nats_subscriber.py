@@ -31,6 +31,11 @@ class NatsSubscriber:
         """Close the connection; safe to call twice."""
         await self._connection.close()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the connection stands; a dead peer that still holds its socket is not noticed."""
+        return self._connection.is_up
+
     async def position(self) -> StreamPosition:
         """Return the stream's identity and end; EngineDown when NATS or the stream is not there."""
         info = await self._info()
