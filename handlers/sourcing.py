@@ -17,7 +17,8 @@ from handlers.desk import Desk, HoldWish
 from handlers.groups import assign
 from handlers.lifecycle import derive_state
 from routing.sourcing.problem import Demand, Problem, RoutePlan
-from routing.sourcing.solve import estimate_ms, solve
+from routing.sourcing.estimate import estimate_ms
+from routing.sourcing.solve import solve
 from store.gate_port import Cell, Gate, Granted, Operation, Short
 from store.ports import HoldFile, Movement, OrderFile, Take
 from store.records import Hold, HoldLine

@@ -9,6 +9,7 @@ from sqlalchemy import Select, func, select
 from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId
 from config.limits import PAGE_ROWS_MAX
 from outbox.ports import Transactions
+from outbox.statements import Backlog, backlog
 from store.rows import decode_hold, decode_order, to_fulfilment, to_message, to_parked
 from store.ports import Fetch, InboxRow, Parked
 from store.records import Fulfilment, Hold, Order
@@ -142,6 +143,11 @@ class Reader:
                 name: (await connection.execute(statement)).scalar_one()
                 for name, statement in questions.items()
             }
+
+    async def backlog(self) -> Backlog:
+        """Return how many events wait for the relay, and since when."""
+        async with self._database.read() as connection:
+            return await backlog(connection)
 
     async def incarnation(self) -> str:
         """Return the database's incarnation, which a restored backup renews."""

@@ -64,6 +64,13 @@ class TokenStore:
         async with self._database.write() as connection:
             return (await connection.execute(statement)).rowcount == 1
 
+    async def revoke_noted(self, note: str, now_us: int) -> None:
+        """Revoke every live token with this note."""
+        live = tokens.c.revoked_us.is_(None)
+        statement = update(tokens).where(tokens.c.note == note, live).values(revoked_us=now_us)
+        async with self._database.write() as connection:
+            await connection.execute(statement)
+
     async def any(self) -> bool:
         """Tell whether there is a live token at all."""
         statement = select(tokens.c.id).where(tokens.c.revoked_us.is_(None)).limit(1)

@@ -1,0 +1,1 @@
+"""The `imv` command line."""

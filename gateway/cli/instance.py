@@ -1,0 +1,36 @@
+"""Finding the instance that a command is about: its settings, its data folder, running or not."""
+
+from pathlib import Path
+
+import msgspec
+
+from config.settings import Settings, environment, load
+from gateway.lifespan import Urls
+
+
+class Instance(msgspec.Struct, frozen=True):
+    """What `--data` and `--config` name."""
+
+    settings: Settings
+    data: Path
+    config: Path | None = None
+
+    @property
+    def embedded(self) -> bool:
+        """Tell whether the engines are ours to start."""
+        return not self.settings.engines.redis
+
+    def urls(self) -> Urls:
+        """Return the external engines' addresses."""
+        engines = self.settings.engines
+        database = engines.database or f"sqlite+aiosqlite:///{self.data / 'imv.db'}"
+        return Urls(database, engines.redis, engines.nats)
+
+
+def find_instance(data: str | None, config: str | None) -> Instance:
+    """Read the settings and the data folder's name; see `config.settings.load` for errors."""
+    environ = environment()
+    chosen = config or environ.get("IMV_CONFIG")
+    path = Path(chosen) if chosen else None
+    folder = Path(data or environ.get("IMV_DATA") or "./var")
+    return Instance(load(path, environ), folder, path)

@@ -1,0 +1,150 @@
+"""The roles: `up` with embedded engines; `serve`, `relay` and `migrate` against external ones."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+import uvloop
+
+from config import log
+from config.errors import Misconfigured
+from config.settings import environment
+from gateway.app import create_app
+from gateway.cli.instance import Instance, find_instance
+from gateway.demo.setup import prepare_demo
+from gateway.lifespan import open_house, open_relay
+from gateway.serving import listen, serving
+from gateway.up import Ready, stop_signal, up
+from store.migrate import migrate
+
+F = TypeVar("F", bound=Callable[..., Any])
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def instance_options(command: F) -> F:
+    """Add `--data` and `--config` to a command."""
+    data = click.option("--data", help="Data folder (default ./var, or IMV_DATA).")
+    config = click.option("--config", help="Configuration file (or IMV_CONFIG).")
+    return data(config(command))
+
+
+@click.command("up")
+@click.option("--demo", is_flag=True, help="Load the demo network and keep posting webhooks.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON.")
+@instance_options
+def up_command(  # noqa: PLR0913, PLR0917 - the command's options
+    data: str | None, config: str | None, demo: bool, host: str | None, port: int | None, as_json: bool
+) -> None:
+    """Run everything on embedded engines until Ctrl-C."""
+    log.configure()
+    instance = _listening(find_instance(data, config), host, port)
+    environ = environment()
+    show = None
+    if demo:
+        if instance.settings.gateway.host not in _LOOPBACK:
+            raise click.UsageError("--demo only listens on this machine; leave --host out")
+        instance, show = prepare_demo(instance)
+    up(
+        instance.settings,
+        instance.data,
+        environ,
+        demo=show,
+        tell=lambda ready: _tell(ready, as_json=as_json, demo=demo),
+    )
+
+
+@click.command("serve")
+@instance_options
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+def serve(data: str | None, config: str | None, host: str | None, port: int | None) -> None:
+    """Serve the gateway against external engines until Ctrl-C."""
+    log.configure()
+    instance = _listening(_external(find_instance(data, config)), host, port)
+    address = listen(instance.settings.gateway.host, instance.settings.gateway.port)
+
+    async def main() -> None:
+        async with stop_signal() as stopped:
+            urls, environ = instance.urls(), environment()
+            async with (
+                open_house(instance.settings, urls, environ, relay=False) as house,
+                serving(create_app(house), address),
+            ):
+                http = "http://{}:{}".format(*address.getsockname()[:2])
+                _tell(Ready(True, http, "", str(instance.data), None), as_json=True, demo=False)
+                await stopped.wait()
+
+    _run(main)
+
+
+@click.command("relay")
+@instance_options
+def relay(data: str | None, config: str | None) -> None:
+    """Relay events from the outbox to NATS until Ctrl-C."""
+    log.configure()
+    instance = _external(find_instance(data, config))
+
+    async def main() -> None:
+        async with (
+            stop_signal() as stopped,
+            open_relay(instance.settings, instance.urls()) as mover,
+            asyncio.TaskGroup() as group,
+        ):
+            work = group.create_task(mover.run(), name="relay")
+            click.echo(msgspec.json.encode({"ready": True, "role": "relay"}).decode())
+            await stopped.wait()
+            work.cancel()
+
+    _run(main)
+
+
+@click.command("migrate")
+@instance_options
+def migrate_command(data: str | None, config: str | None) -> None:
+    """Bring the database to this version."""
+    instance = find_instance(data, config)
+    if not instance.settings.engines.database:
+        Path(instance.data).mkdir(parents=True, exist_ok=True)
+    revision = asyncio.run(migrate(instance.urls().database))
+    click.echo(f"database is at revision {revision}")
+
+
+def _listening(instance: Instance, host: str | None, port: int | None) -> Instance:
+    gateway = instance.settings.gateway
+    gateway = msgspec.structs.replace(
+        gateway,
+        host=host if host is not None else gateway.host,
+        port=port if port is not None else gateway.port,
+    )
+    settings = msgspec.structs.replace(instance.settings, gateway=gateway)
+    return msgspec.structs.replace(instance, settings=settings)
+
+
+def _external(instance: Instance) -> Instance:
+    engines = instance.settings.engines
+    missing = [n for n in ("database", "redis", "nats") if not getattr(engines, n)]
+    if missing:
+        raise Misconfigured(f"set engines.{', engines.'.join(missing)}; `imv up` brings its own")
+    return instance
+
+
+def _tell(ready: Ready, *, as_json: bool, demo: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(ready).decode())
+        return
+    line = f"ready  http {ready.http}  nats {ready.nats}  data {ready.data}"
+    if ready.token:
+        line += f"  token {ready.token}"
+    click.echo(line)
+    if demo:
+        click.echo(f"       pickup screen: {ready.http}/pickup/S-001")
+
+
+def _run(main: Callable[[], Any]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

@@ -1,0 +1,111 @@
+"""Health by dependency, measured beside the traffic so that a probe never waits for an engine."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from config.clock import Clock, to_us
+from config.errors import ImvError
+from config.ids import MarketId
+from gateway.metrics import Metrics
+from handlers.intake import Intake
+from store.gate import RedisGate
+from store.readers import Reader
+
+CHECK_S = 1.0
+_BACKLOG_OLD_S = 30.0
+
+
+class Broker(Protocol):
+    """What tells whether events can leave."""
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether NATS answers now."""
+        ...
+
+
+class Dependency(msgspec.Struct, frozen=True):
+    """One thing that we need, whether it is well, and what is wrong with it."""
+
+    ok: bool
+    detail: str = ""
+
+
+class Health:
+    """Looks once a second; `ready` is about taking webhooks, for which only the database is needed."""
+
+    def __init__(  # noqa: PLR0913 - what is looked at
+        self,
+        reader: Reader,
+        gate: RedisGate,
+        broker: Broker,
+        markets: Sequence[MarketId],
+        metrics: Metrics,
+        *,
+        intake: Intake,
+        clock: Clock,
+    ) -> None:
+        """Take what is looked at."""
+        self._reader = reader
+        self._gate = gate
+        self._broker = broker
+        self._markets = tuple(markets)
+        self._metrics = metrics
+        self._intake = intake
+        self._clock = clock
+        self.dependencies: dict[str, Dependency] = {
+            name: Dependency(ok=False, detail="not looked at yet")
+            for name in ("database", "redis", "nats", "relay")
+        }
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether a webhook would be made durable now."""
+        return self.dependencies["database"].ok
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(CHECK_S)
+
+    async def look(self) -> None:
+        """Look at everything once."""
+        database = Dependency(ok=True)
+        relay = Dependency(ok=False, detail="the database does not tell")
+        try:
+            for kind, count in (await self._reader.counts()).items():
+                self._metrics.waiting.labels(kind).set(count)
+            relay = await self._relay()
+        except ImvError as error:
+            database = Dependency(ok=False, detail=error.detail)
+        self._metrics.queue.set(self._intake.waiting)
+        self.dependencies = {
+            "database": database,
+            "redis": self._redis(),
+            "nats": Dependency(ok=self._broker.is_up, detail="" if self._broker.is_up else "down"),
+            "relay": relay,
+        }
+
+    async def _relay(self) -> Dependency:
+        backlog = await self._reader.backlog()
+        age_s = 0.0
+        if backlog.oldest_us is not None:
+            age_s = max(0.0, (to_us(self._clock.now()) - backlog.oldest_us) / 1_000_000)
+        self._metrics.backlog.set(backlog.count)
+        self._metrics.oldest.set(age_s)
+        late = age_s > _BACKLOG_OLD_S
+        return Dependency(ok=not late, detail=f"events wait since {age_s:.0f} s" if late else "")
+
+    def _redis(self) -> Dependency:
+        closed = []
+        for market in self._markets:
+            try:
+                self._gate.epoch(market)
+            except ImvError:
+                closed.append(market)
+        detail = f"gate closed: {', '.join(closed)}" if closed else ""
+        return Dependency(ok=not closed, detail=detail)

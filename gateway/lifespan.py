@@ -1,0 +1,253 @@
+"""The composition root: every adapter is built here, once, and everything that runs is run here."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from config.clock import Clock, SystemClock
+from config.errors import Misconfigured, Unavailable
+from config.ids import IdFactory, LocationId, MarketId, SourceId
+from config.log import get_log
+from config.settings import Settings, SourceSettings, resolve_secret
+from gateway.health import Health
+from gateway.metrics import Metrics
+from gateway.platforms import KEY_PATHS, ORDER_PATHS, Api, CachedKeys, PlatformApi
+from gateway.security import Tokens
+from gateway.snapshots import SqlSnapshots
+from gateway.stream.hub import Hub
+from handlers.batch import Batch, Settled
+from handlers.completer import Completer, Platform
+from handlers.directory import Directory, Source
+from handlers.intake import Intake
+from handlers.sources.channel import Account, Channel
+from handlers.sources.registry import open_channel
+from handlers.sweeper import Sweeper
+from outbox.nats_publisher import NatsPublisher
+from outbox.nats_subscriber import NatsSubscriber
+from outbox.relay import Relay
+from routing.network import Network, parse
+from store.engine import Database
+from store.gate import RedisGate
+from store.gate_keeper import Keeper
+from store.ports import Changes
+from store.readers import Reader
+from store.redis_client import open_redis
+from store.tokens import TokenStore
+from store.unit_of_work import SqlStore
+
+_log = get_log("gateway")
+_GENERIC_OPTIONS = ("stock_owner", "api")
+
+
+class Urls(msgspec.Struct, frozen=True):
+    """Where the engines are, embedded or not."""
+
+    database: str
+    redis: str
+    nats: tuple[str, ...]
+
+
+class House(msgspec.Struct, frozen=True):
+    """Everything that the edge serves from."""
+
+    settings: Settings
+    clock: Clock
+    ids: IdFactory
+    directory: Directory
+    channels: Mapping[SourceId, Channel]
+    intake: Intake
+    reader: Reader
+    gate: RedisGate
+    tokens: Tokens
+    token_store: TokenStore
+    hub: Hub
+    metrics: Metrics
+    health: Health
+
+
+@asynccontextmanager
+async def open_house(
+    settings: Settings, urls: Urls, environ: Mapping[str, str], *, relay: bool
+) -> AsyncIterator[House]:
+    """Build everything, run what runs, and at the end stop it in order.
+
+    Taken messages are finished, then the relay and the rest end, then connections close.
+
+    Raises:
+        Misconfigured: settings, network file or a source are wrong. EngineDown: no database.
+    """
+    clock, ids, metrics = SystemClock(), IdFactory(), Metrics()
+    directory = Directory(read_network(settings), _sources(settings))
+    async with AsyncExitStack() as stack:
+        database = Database(urls.database)
+        stack.push_async_callback(database.close)
+        reader = Reader(database)
+        incarnation = await reader.incarnation()
+        client = open_redis(urls.redis)
+        stack.push_async_callback(client.aclose)
+        gate = RedisGate(client, clock)
+        markets = tuple(directory.markets)
+        keeper = Keeper(database, gate, markets=markets, clock=clock, ids=ids, meter=metrics)
+        publisher = NatsPublisher(urls.nats)
+        stack.push_async_callback(publisher.close)
+        subscriber = NatsSubscriber(urls.nats)
+        stack.push_async_callback(subscriber.close)
+        partitions = settings.relay.partitions
+        mover = Relay(database, publisher, clock, ids=ids, partitions=partitions)
+
+        def committed(outcomes: list[Settled], changes: Changes) -> None:
+            metrics.committed(outcomes, changes)
+            if changes.events:
+                mover.notify()
+
+        batch = Batch(
+            store=SqlStore(database, partitions),
+            gate=gate,
+            keeper=keeper,
+            directory=directory,
+            clock=clock,
+            ids=ids,
+            committed=committed,
+        )
+        intake = Intake(batch, settings.gateway.queue_messages_max)
+        http = httpx.AsyncClient(follow_redirects=False, trust_env=False)
+        stack.push_async_callback(http.aclose)
+        channels, platforms = open_channels(settings, environ, http, clock)
+        token_store = TokenStore(database)
+        hub = Hub(subscriber, SqlSnapshots(reader), incarnation, clock)
+        health = Health(reader, gate, subscriber, markets, metrics, intake=intake, clock=clock)
+        house = House(
+            settings=settings,
+            clock=clock,
+            ids=ids,
+            directory=directory,
+            channels=channels,
+            intake=intake,
+            reader=reader,
+            gate=gate,
+            tokens=Tokens(token_store, clock),
+            token_store=token_store,
+            hub=hub,
+            metrics=metrics,
+            health=health,
+        )
+        sweeper = Sweeper(
+            reader, intake, clock, ids=ids, gate_open=lambda: _all_open(gate, markets)
+        )
+        completer = Completer(reader, intake, platforms, clock=clock, ids=ids)
+        background = [keeper.run, sweeper.run, completer.run, hub.run, health.run]
+        if relay:
+            background.append(mover.run)
+        async with _running(intake, background):
+            yield house
+
+
+@asynccontextmanager
+async def open_relay(settings: Settings, urls: Urls) -> AsyncIterator[Relay]:
+    """Build a relay of its own process; its `run` works until it is cancelled."""
+    clock, ids = SystemClock(), IdFactory()
+    async with AsyncExitStack() as stack:
+        database = Database(urls.database)
+        stack.push_async_callback(database.close)
+        publisher = NatsPublisher(urls.nats)
+        stack.push_async_callback(publisher.close)
+        yield Relay(database, publisher, clock, ids=ids, partitions=settings.relay.partitions)
+
+
+@asynccontextmanager
+async def _running(intake: Intake, background: Sequence[Any]) -> AsyncIterator[None]:
+    """Run the intake and what works beside it; the intake ends last, with all it has taken."""
+    async with asyncio.TaskGroup() as outer:
+        outer.create_task(intake.run(), name="intake")
+        async with asyncio.TaskGroup() as inner:
+            tasks = [
+                inner.create_task(run(), name=getattr(run, "__qualname__", "task"))
+                for run in background
+            ]
+            try:
+                yield
+            finally:
+                intake.close()
+                for task in tasks:
+                    task.cancel()
+
+
+def read_network(settings: Settings) -> Network:
+    """Read the network file; without one there is no market and no place."""
+    if not settings.network.file:
+        return Network()
+    path = Path(settings.network.file)
+    try:
+        return parse(path.read_text())
+    except OSError as error:
+        raise Misconfigured(f"network file {path}: {error.strerror}") from error
+
+
+def open_channels(
+    settings: Settings, environ: Mapping[str, str], http: httpx.AsyncClient, clock: Clock
+) -> tuple[dict[SourceId, Channel], dict[SourceId, Platform]]:
+    """Open one channel for each source, and the way to its platform where it is configured."""
+    channels: dict[SourceId, Channel] = {}
+    platforms: dict[SourceId, Platform] = {}
+    for source in settings.sources:
+        source_id = SourceId(source.id)
+        api = _api(source, environ, http)
+        channel = open_channel(source.provider, _account(source, environ, api.get("keys"), clock))
+        channels[source_id] = channel
+        if "orders" in api:
+            platforms[source_id] = Platform(channel, api["orders"])
+    return channels, platforms
+
+
+def _api(
+    source: SourceSettings, environ: Mapping[str, str], http: httpx.AsyncClient
+) -> dict[str, PlatformApi]:
+    raw = source.options.get("api")
+    if not raw:
+        return {}
+    try:
+        api = msgspec.convert(raw, Api)
+    except msgspec.ValidationError as error:
+        raise Misconfigured(f"source {source.id}: options.api: {error}") from error
+    token = resolve_secret(api.token, environ).decode() if api.token else ""
+    paths = {"orders": ORDER_PATHS.get(source.provider), "keys": KEY_PATHS.get(source.provider)}
+    return {
+        name: PlatformApi(http, api.base_url, token, path) for name, path in paths.items() if path
+    }
+
+
+def _account(
+    source: SourceSettings, environ: Mapping[str, str], keys: PlatformApi | None, clock: Clock
+) -> Account:
+    return Account(
+        id=source.id,
+        market=source.market,
+        secrets=tuple(resolve_secret(secret, environ) for secret in source.secrets),
+        options={k: v for k, v in source.options.items() if k not in _GENERIC_OPTIONS},
+        keys=CachedKeys(keys, clock) if keys else None,
+    )
+
+
+def _sources(settings: Settings) -> tuple[Source, ...]:
+    return tuple(
+        Source(
+            id=SourceId(source.id),
+            market=MarketId(source.market),
+            stock_owner=frozenset(LocationId(x) for x in source.options.get("stock_owner", ())),
+        )
+        for source in settings.sources
+    )
+
+
+def _all_open(gate: RedisGate, markets: Sequence[MarketId]) -> bool:
+    try:
+        return all(gate.epoch(market) for market in markets)
+    except Unavailable:
+        return False
+
+

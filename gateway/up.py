@@ -1,0 +1,139 @@
+"""`imv up`: everything on embedded engines, started and stopped in order."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from config.clock import to_ms, to_us
+from config.log import get_log
+from config.settings import Settings
+from gateway.app import create_app
+from gateway.demo.traffic import Demo
+from gateway.engines.folder import DataFolder
+from gateway.engines.nats import NatsServer
+from gateway.engines.redis import RedisServer
+from gateway.lifespan import House, Urls, open_house
+from gateway.running import Running, remove_running, write_running
+from gateway.security import OPERATOR
+from gateway.serving import listen, serving
+from store.migrate import migrate
+from store.tokens import TokenRow
+
+_log = get_log("up")
+RUN_NOTE = "imv run"
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """The ready line; `token` is shown on the first run only."""
+
+    ready: bool
+    http: str
+    nats: str
+    data: str
+    token: str | None
+
+
+def up(
+    settings: Settings,
+    data: Path,
+    environ: Mapping[str, str],
+    *,
+    demo: Demo | None,
+    tell: Callable[[Ready], None],
+) -> None:
+    """Run until SIGINT or SIGTERM; children are started and stopped from this, the main thread.
+
+    Raises:
+        Misconfigured: a port in use, a missing program, a damaged or locked data folder.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(DataFolder(data))
+        address = listen(settings.gateway.host, settings.gateway.port)
+        stack.callback(address.close)
+        redis = RedisServer(folder.path, folder.runtime, inherit=(folder.lock,))
+        stack.callback(redis.stop)
+        redis.start()
+        nats = NatsServer(folder.path, inherit=(folder.lock,))
+        stack.callback(nats.stop)
+        nats.start()
+        urls = Urls(_database_url(settings, folder.path), redis.url, (nats.url,))
+        host, port = address.getsockname()[:2]
+        http = f"http://{host}:{port}"
+
+        async def main() -> None:
+            async with stop_signal() as stopped:
+                await migrate(urls.database)
+                async with open_house(settings, urls, environ, relay=True) as house:
+                    token = await _first_token(house)
+                    credential = await _credential(house)
+                    async with serving(create_app(house), address):
+                        write_running(folder.path, Running(http, nats.url, credential, os.getpid()))
+                        tell(Ready(True, http, nats.url, str(folder.path), token))
+                        try:
+                            await _until(stopped, house, demo, http, credential)
+                        finally:
+                            remove_running(folder.path)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+
+
+@asynccontextmanager
+async def stop_signal() -> AsyncIterator[asyncio.Event]:
+    """Give an event that the first SIGINT or SIGTERM sets; a second one ends at once."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        if stopped.is_set():
+            sys.exit(1)
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _until(
+    stopped: asyncio.Event, house: House, demo: Demo | None, http: str, credential: str
+) -> None:
+    if demo is None:
+        await stopped.wait()
+        return
+    async with asyncio.TaskGroup() as group:
+        traffic = group.create_task(demo.run(house, http, credential), name="demo")
+        await stopped.wait()
+        traffic.cancel()
+
+
+async def _first_token(house: House) -> str | None:
+    """Make the operator's token on the first run; later runs show none."""
+    if await house.token_store.any():
+        return None
+    return await house.token_store.create(_row(house, "operator"))
+
+
+async def _credential(house: House) -> str:
+    """Make this run's credential; those of earlier runs end."""
+    await house.token_store.revoke_noted(RUN_NOTE, to_us(house.clock.now()))
+    return await house.token_store.create(_row(house, RUN_NOTE))
+
+
+def _row(house: House, note: str) -> TokenRow:
+    now = house.clock.now()
+    return TokenRow(house.ids.new(to_ms(now)), (OPERATOR,), note, to_us(now))
+
+
+def _database_url(settings: Settings, folder: Path) -> str:
+    return settings.engines.database or f"sqlite+aiosqlite:///{folder / 'imv.db'}"
+
