@@ -218,9 +218,9 @@ class UnitOfWork(Protocol):
         """Read and lock levels; a cell that was never stocked is missing."""
         ...
 
-    async def committed(self, wanted: frozenset[tuple[SourceId, Cell]]) -> dict[
-        tuple[SourceId, Cell], int
-    ]:
+    async def committed(
+        self, wanted: frozenset[tuple[SourceId, Cell]]
+    ) -> dict[tuple[SourceId, Cell], int]:
         """Read how many units a source's own orders hold at cells that it owns."""
         ...
 
@@ -247,5 +247,3 @@ class Store(Protocol):
     def unit_of_work(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """Open one; raises as `outbox.ports.Transactions.write`."""
         ...
-
-

@@ -16,7 +16,8 @@ from store.gate_port import Cell
 from store.ports import Shift, Take
 from store.records import Level
 
-_LEVEL = "sku, location, on_hand, unavailable, safety, held, allocated, incoming, counted_version"
+_LEVEL = """stock_levels.sku, stock_levels.location, on_hand, unavailable, safety, held, allocated,
+  incoming, counted_version"""
 
 _TAKE_SET = """
 UPDATE stock_levels SET allocated = stock_levels.allocated + asked.allocated,
@@ -49,9 +50,9 @@ def _asked(dialect: str, columns: dict[str, str]) -> str:
     names = ", ".join(columns)
     if dialect == "postgresql":
         arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
-        return f"(SELECT * FROM unnest({arrays}) AS u({names}))"
+        return f"(SELECT * FROM unnest({arrays}) AS u({names}))"  # noqa: S608 - our own columns
     fields = ", ".join(f"json_extract(value, '$[{i}]') AS {n}" for i, n in enumerate(columns))
-    return f"(SELECT {fields} FROM json_each(:rows))"
+    return f"(SELECT {fields} FROM json_each(:rows))"  # noqa: S608 - our own columns
 
 
 _TAKE_COLUMNS = {"sku": _TEXT, "location": _TEXT, "allocated": _NUMBER, "held": _NUMBER}
@@ -68,21 +69,29 @@ _SHIFT_COLUMNS = {
 _CELL_COLUMNS = {"sku": _TEXT, "location": _TEXT}
 
 _SELECT_LEVELS = f"""
-SELECT {_LEVEL.replace("sku", "stock_levels.sku", 1).replace("location", "stock_levels.location", 1)}
+SELECT {_LEVEL}
 FROM stock_levels JOIN {{asked}} AS asked
-  ON stock_levels.sku = asked.sku AND stock_levels.location = asked.location
-ORDER BY 1, 2"""  # noqa: S608 - constants of this module
+  ON stock_levels.sku = asked.sku AND stock_levels.location = asked.location"""  # noqa: S608 - constants of this module
 
 _DIALECTS = ("sqlite", "postgresql")
 _TAKE = {d: text(_TAKE_SET.format(asked=_asked(d, _TAKE_COLUMNS))) for d in _DIALECTS}
 _SHIFT = {d: text(_SHIFT_SET.format(asked=_asked(d, _SHIFT_COLUMNS))) for d in _DIALECTS}
-_LOCK = {"sqlite": "", "postgresql": " FOR UPDATE OF stock_levels"}
+# Locked in the order in which a shift, which follows its parameters, locks: that of code points,
+# whatever the database's collation is.
+_LOCK = {
+    "sqlite": "",
+    "postgresql": """
+ORDER BY stock_levels.sku COLLATE "C", stock_levels.location COLLATE "C"
+FOR UPDATE OF stock_levels""",
+}
 _LEVELS = {
     d: text(_SELECT_LEVELS.format(asked=_asked(d, _CELL_COLUMNS)) + _LOCK[d]) for d in _DIALECTS
 }
 
 
-def _parameters(dialect: str, columns: dict[str, str], rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+def _parameters(
+    dialect: str, columns: dict[str, str], rows: list[tuple[Any, ...]]
+) -> dict[str, Any]:
     if dialect == "postgresql":
         return {name: [row[i] for row in rows] for i, name in enumerate(columns)}
     return {"rows": msgspec.json.encode(rows).decode()}
@@ -92,10 +101,8 @@ async def lock_levels(connection: AsyncConnection, cells: frozenset[Cell]) -> di
     """Read levels, on PostgreSQL locking their rows in cell order (so that nobody deadlocks)."""
     rows: list[tuple[Any, ...]] = [(cell.sku, cell.location) for cell in sorted(cells)]
     dialect = connection.dialect.name
-    result = await connection.execute(
-        _LEVELS[dialect], _parameters(dialect, _CELL_COLUMNS, rows)
-    )
-    return {cell: level for cell, level in map(_level, result)}
+    result = await connection.execute(_LEVELS[dialect], _parameters(dialect, _CELL_COLUMNS, rows))
+    return dict(map(_level, result))
 
 
 async def take_levels(connection: AsyncConnection, takes: dict[Cell, Take]) -> frozenset[Cell]:
@@ -130,7 +137,7 @@ async def shift_levels(
         for cell, (market, shift) in sorted(shifts.items(), key=lambda item: item[0])
     ]
     result = await connection.execute(_SHIFT[dialect], _parameters(dialect, _SHIFT_COLUMNS, rows))
-    return {cell: level for cell, level in map(_level, result)}
+    return dict(map(_level, result))
 
 
 def _level(row: Any) -> tuple[Cell, Level]:

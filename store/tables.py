@@ -1,7 +1,7 @@
 """The tables; what is queried stands in columns, the rest of a record in one JSON document.
 
-Times are microseconds since the epoch. `version` counts published events of an entity; `lock` is the
-optimistic lock and rises with every write.
+Times are microseconds since the epoch. `version` counts published events of an entity; `lock` is
+the optimistic lock and rises with every write.
 """
 
 from sqlalchemy import (
@@ -213,7 +213,9 @@ def _partial(name: str, where: ColumnElement[bool], *columns: Column[object]) ->
 _partial("ix_orders_undecided", orders.c.undecided.is_(True), orders.c.placed_us)
 _partial("ix_fulfilments_open", fulfilments.c.open.is_(True), fulfilments.c.location)
 _partial("ix_holds_expiry", holds.c.state == "held", holds.c.expires_us)
-_partial("ix_exceptions_open", exceptions.c.state != "resolved", exceptions.c.subject, exceptions.c.code)
+_partial(
+    "ix_exceptions_open", exceptions.c.state != "resolved", exceptions.c.subject, exceptions.c.code
+)
 Index("ix_orders_state", orders.c.state, orders.c.placed_us)
 Index("ix_inbox_received", inbox.c.received_us)
 Index("ix_inbox_order", inbox.c.order_id)

@@ -4,23 +4,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Table, and_, delete, insert, select, tuple_, update
+from sqlalchemy import Column, Table, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import Conflict
-from config.ids import FulfilmentId, HoldId, MarketId, OrderId, Sku, SourceId
+from config.ids import MarketId, SourceId
 from outbox.statements import insert_events
 from store import rows
 from store.engine import Database
+from store.finder import find
 from store.gate_ledger import check_epochs
 from store.gate_port import Cell
 from store.ports import (
     Changes,
-    ExceptionFile,
     Found,
-    FulfilmentFile,
-    HoldFile,
     Lookup,
     OrderFile,
     Shift,
@@ -40,7 +38,6 @@ from store.tables import (
     orders,
     parked,
     payments,
-    stock_levels,
     stock_movements,
 )
 
@@ -70,16 +67,7 @@ class SqlUnitOfWork:
 
     async def find(self, lookup: Lookup) -> Found:
         """Read everything of the lookup, one statement for each kind that is asked for."""
-        found = Found()
-        read = _Reading(self._connection, lookup, found)
-        await read.messages()
-        await read.catalog()
-        await read.joins()
-        await read.orders()
-        await read.parked()
-        await read.holds()
-        await read.exceptions()
-        return found
+        return await find(self._connection, lookup)
 
     async def levels(self, cells: frozenset[Cell]) -> dict[Cell, Level]:
         """Read and lock levels."""
@@ -119,7 +107,9 @@ class SqlUnitOfWork:
         await self._insert(inbox, [rows.of_message(row) for row in changes.messages])
         await self._write_orders(list(changes.orders.values()))
         groups = changes.fulfilments.values()
-        await self._write_files(fulfilments, [(g.lock, rows.of_fulfilment(g.fulfilment)) for g in groups])
+        await self._write_files(
+            fulfilments, [(g.lock, rows.of_fulfilment(g.fulfilment)) for g in groups]
+        )
         await self._insert(stock_movements, [rows.of_movement(row) for row in changes.movements])
         await self._write_commitments(changes.commitments)
         await self._write_files(holds, [(f.lock, rows.of_hold(f)) for f in changes.holds.values()])
@@ -136,8 +126,13 @@ class SqlUnitOfWork:
         if values:
             await self._connection.execute(insert(table), values)
 
+    async def _delete(self, column: Column[Any], values: Sequence[str]) -> None:
+        if values:
+            await self._connection.execute(delete(column.table).where(column.in_(values)))
+
     async def _write_files(self, table: Table, files: list[tuple[int, dict[str, Any]]]) -> None:
-        """Insert what is new and update the rest under its lock."""
+        """Insert what is new and update the rest under its lock, in one order for everybody."""
+        files = sorted(files, key=lambda file: str(file[1]["id"]))
         await self._insert(table, [{**values, "lock": 1} for lock, values in files if not lock])
         for lock, values in files:
             if lock:
@@ -173,7 +168,8 @@ class SqlUnitOfWork:
             total = commitments.c.quantity + statement.excluded.quantity
             key = ["source", "sku", "location"]
             await self._connection.execute(
-                statement.on_conflict_do_update(index_elements=key, set_={"quantity": total}), values
+                statement.on_conflict_do_update(index_elements=key, set_={"quantity": total}),
+                values,
             )
 
     async def _write_payments(self, changes: Changes) -> None:
@@ -182,31 +178,32 @@ class SqlUnitOfWork:
             for (source, ref), order in changes.payments.items()
         ]
         if values:
-            await self._connection.execute(
-                self._upsert(payments).on_conflict_do_nothing(), values
-            )
+            await self._connection.execute(self._upsert(payments).on_conflict_do_nothing(), values)
 
     async def _write_waiting(self, changes: Changes) -> None:
         await self._insert(parked, [rows.of_parked(row) for row in changes.parked])
-        if changes.unparked:
-            await self._connection.execute(delete(parked).where(parked.c.id.in_(changes.unparked)))
+        await self._delete(parked.c.id, changes.unparked)
         if changes.overdue:
             await self._connection.execute(
                 update(parked).where(parked.c.id.in_(changes.overdue)).values(overdue=True)
             )
         await self._upsert_whole(fetches, ["id"], [rows.of_fetch(row) for row in changes.fetches])
-        if changes.fetched:
-            await self._connection.execute(delete(fetches).where(fetches.c.id.in_(changes.fetched)))
+        await self._delete(fetches.c.id, changes.fetched)
 
-    async def _write_catalog(self, items: list[CatalogItem]) -> None:
-        documents = {item.sku: {"sku": item.sku, "document": rows.encode(item)} for item in items}
+    async def _write_catalog(self, given: list[CatalogItem]) -> None:
+        """Replace items as a whole, with the channels' names for them; the last of a SKU counts."""
+        items = {item.sku: item for item in given}
+        documents = [{"sku": sku, "document": rows.encode(items[sku])} for sku in sorted(items)]
         names = {
             (source, ref): {"source": source, "external_id": ref, "sku": item.sku}
-            for item in items
+            for item in items.values()
             for source, ref in item.external
         }
-        await self._upsert_whole(catalog_items, ["sku"], list(documents.values()))
-        await self._upsert_whole(catalog_externals, ["source", "external_id"], list(names.values()))
+        await self._upsert_whole(catalog_items, ["sku"], documents)
+        await self._delete(catalog_externals.c.sku, sorted(items))
+        await self._upsert_whole(
+            catalog_externals, ["source", "external_id"], [names[key] for key in sorted(names)]
+        )
 
     async def _upsert_whole(
         self, table: Table, key: list[str], values: Sequence[dict[str, Any]]
@@ -223,105 +220,3 @@ class SqlUnitOfWork:
     def _upsert(self, table: Table) -> Any:
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         return dialect.insert(table)
-
-
-class _Reading:
-    """The statements of one `find`, in the order in which one needs the other's results."""
-
-    def __init__(self, connection: AsyncConnection, lookup: Lookup, found: Found) -> None:
-        self._connection = connection
-        self._lookup = lookup
-        self._found = found
-
-    async def messages(self) -> None:
-        """Read the inbox rows of known keys."""
-        if keys := self._lookup.messages:
-            statement = select(inbox).where(tuple_(inbox.c.source, inbox.c.key).in_(sorted(keys)))
-            for row in await self._connection.execute(statement):
-                self._found.messages[(row.source, row.key)] = rows.to_message(row)
-
-    async def catalog(self) -> None:
-        """Read what channels' item ids mean, and which SKUs there are (catalog or stock)."""
-        table = catalog_externals
-        if items := self._lookup.items:
-            statement = select(table).where(
-                tuple_(table.c.source, table.c.external_id).in_(sorted(items))
-            )
-            for row in await self._connection.execute(statement):
-                self._found.sku_of_item[(row.source, row.external_id)] = Sku(row.sku)
-        if skus := sorted(self._lookup.skus):
-            known = select(catalog_items.c.sku).where(catalog_items.c.sku.in_(skus))
-            stocked = select(stock_levels.c.sku).where(stock_levels.c.sku.in_(skus))
-            for row in await self._connection.execute(known.union(stocked)):
-                self._found.skus.add(Sku(row.sku))
-
-    async def joins(self) -> None:
-        """Read which orders payments and fulfilments belong to."""
-        if refs := self._lookup.payments:
-            key = tuple_(payments.c.source, payments.c.payment_ref)
-            statement = select(payments).where(key.in_(sorted(refs)))
-            for row in await self._connection.execute(statement):
-                self._found.order_of_payment[(row.source, row.payment_ref)] = OrderId(row.order_id)
-        if ids := self._lookup.fulfilments:
-            owners = select(fulfilments.c.id, fulfilments.c.order_id).where(
-                fulfilments.c.id.in_(sorted(ids))
-            )
-            for row in await self._connection.execute(owners):
-                self._found.order_of_fulfilment[FulfilmentId(row.id)] = OrderId(row.order_id)
-
-    async def orders(self) -> None:
-        """Read the orders by the channels' ids and by ours, with their fulfilments."""
-        ids = {
-            *self._lookup.order_ids,
-            *self._found.order_of_payment.values(),
-            *self._found.order_of_fulfilment.values(),
-        }
-        found: list[Any] = []
-        if refs := self._lookup.orders:
-            key = tuple_(orders.c.source, orders.c.external_id)
-            found += await self._connection.execute(select(orders).where(key.in_(sorted(refs))))
-        if ids:
-            found += await self._connection.execute(select(orders).where(orders.c.id.in_(ids)))
-        groups = await self._groups([row.id for row in found])
-        for row in found:
-            self._found.orders[row.id] = rows.to_order(row, tuple(groups.get(row.id, ())))
-
-    async def _groups(self, order_ids: list[str]) -> dict[OrderId, list[FulfilmentFile]]:
-        groups: dict[OrderId, list[FulfilmentFile]] = {}
-        if order_ids:
-            statement = (
-                select(fulfilments)
-                .where(fulfilments.c.order_id.in_(order_ids))
-                .order_by(fulfilments.c.id)
-            )
-            for row in await self._connection.execute(statement):
-                order_id, file = rows.to_fulfilment(row)
-                groups.setdefault(order_id, []).append(file)
-        return groups
-
-    async def parked(self) -> None:
-        """Read what waits for these parents, oldest first."""
-        if parents := self._lookup.parents:
-            key = tuple_(parked.c.parent_source, parked.c.parent_ref)
-            statement = select(parked).where(key.in_(sorted(parents))).order_by(parked.c.id)
-            for row in await self._connection.execute(statement):
-                waiting = rows.to_parked(row)
-                self._found.parked.setdefault(waiting.parent, []).append(waiting)
-
-    async def holds(self) -> None:
-        """Read holds."""
-        if ids := self._lookup.holds:
-            statement = select(holds).where(holds.c.id.in_(sorted(ids)))
-            for row in await self._connection.execute(statement):
-                self._found.holds[HoldId(row.id)] = HoldFile(rows.decode_hold(row.document), row.lock)
-
-    async def exceptions(self) -> None:
-        """Read the exceptions that are open for a subject and code."""
-        if keys := self._lookup.exceptions:
-            key = tuple_(exceptions.c.subject, exceptions.c.code)
-            statement = select(exceptions).where(
-                and_(exceptions.c.state != "resolved", key.in_(sorted(keys)))
-            )
-            for row in await self._connection.execute(statement):
-                file = ExceptionFile(rows.decode_exception(row.document), row.lock)
-                self._found.exceptions[(row.subject, row.code)] = file
