@@ -9,8 +9,10 @@ from config.limits import AMOUNT_MINOR_MAX
 
 # ISO 4217: every currency whose exponent is not 2.
 _EXPONENTS = dict.fromkeys(
-    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0
-) | dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3)
+    ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"]
+    + ["UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"],
+    0,
+) | dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3)
 
 
 class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

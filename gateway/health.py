@@ -11,7 +11,6 @@ from config.errors import ImvError
 from config.ids import MarketId
 from gateway.metrics import Metrics
 from handlers.intake import Intake
-from store.gate import RedisGate
 from store.readers import Reader
 
 CHECK_S = 1.0
@@ -24,6 +23,14 @@ class Broker(Protocol):
     @property
     def is_up(self) -> bool:
         """Tell whether NATS answers now."""
+        ...
+
+
+class Epochs(Protocol):
+    """What tells whether a market's stock gate is open."""
+
+    def epoch(self, market: MarketId) -> str:
+        """Return the gate's epoch; GateClosed when there is none."""
         ...
 
 
@@ -40,7 +47,7 @@ class Health:
     def __init__(  # noqa: PLR0913 - what is looked at
         self,
         reader: Reader,
-        gate: RedisGate,
+        gate: Epochs,
         broker: Broker,
         markets: Sequence[MarketId],
         metrics: Metrics,

@@ -249,5 +249,3 @@ def _all_open(gate: RedisGate, markets: Sequence[MarketId]) -> bool:
         return all(gate.epoch(market) for market in markets)
     except Unavailable:
         return False
-
-

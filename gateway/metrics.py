@@ -20,24 +20,51 @@ class Metrics:
         self.registry = CollectorRegistry()
         registry = self.registry
         self._webhooks = Counter(
-            "imv_webhooks_total", "Webhooks by source and outcome.", ("source", "outcome"), registry=registry
+            "imv_webhooks_total",
+            "Webhooks by source and outcome.",
+            ("source", "outcome"),
+            registry=registry,
         )
         self._seconds = Histogram(
-            "imv_webhook_seconds", "Time to the answer.", ("source",), buckets=_SECONDS, registry=registry
+            "imv_webhook_seconds",
+            "Time to the answer.",
+            ("source",),
+            buckets=_SECONDS,
+            registry=registry,
         )
-        self._batch = Histogram("imv_batch_messages", "Messages a batch.", buckets=_SIZES, registry=registry)
-        self._events = Counter("imv_events_total", "Events committed.", ("entity",), registry=registry)
-        self._gate_open = Gauge("imv_gate_open", "1 while the stock gate is open.", ("market",), registry=registry)
+        self._batch = Histogram(
+            "imv_batch_messages", "Messages a batch.", buckets=_SIZES, registry=registry
+        )
+        self._events = Counter(
+            "imv_events_total", "Events committed.", ("entity",), registry=registry
+        )
+        self._gate_open = Gauge(
+            "imv_gate_open", "1 while the stock gate is open.", ("market",), registry=registry
+        )
         self._repaired = Counter(
-            "imv_gate_repaired_cells_total", "Cells put right from the ledger.", ("market",), registry=registry
+            "imv_gate_repaired_cells_total",
+            "Cells put right from the ledger.",
+            ("market",),
+            registry=registry,
         )
         self._voided = Counter(
-            "imv_gate_voided_operations_total", "Reservations without a commit.", ("market",), registry=registry
+            "imv_gate_voided_operations_total",
+            "Reservations without a commit.",
+            ("market",),
+            registry=registry,
         )
-        self.queue = Gauge("imv_queue_messages", "Messages that wait for their batch.", registry=registry)
-        self.backlog = Gauge("imv_outbox_events", "Events that wait for the relay.", registry=registry)
-        self.oldest = Gauge("imv_outbox_oldest_seconds", "Age of the oldest of them.", registry=registry)
-        self.waiting = Gauge("imv_waiting", "Work that waits, by kind.", ("kind",), registry=registry)
+        self.queue = Gauge(
+            "imv_queue_messages", "Messages that wait for their batch.", registry=registry
+        )
+        self.backlog = Gauge(
+            "imv_outbox_events", "Events that wait for the relay.", registry=registry
+        )
+        self.oldest = Gauge(
+            "imv_outbox_oldest_seconds", "Age of the oldest of them.", registry=registry
+        )
+        self.waiting = Gauge(
+            "imv_waiting", "Work that waits, by kind.", ("kind",), registry=registry
+        )
         self.screens = Gauge("imv_screens", "Open stream sessions.", registry=registry)
 
     def webhook(self, source: SourceId, outcome: str, seconds: float) -> None:

@@ -87,7 +87,9 @@ def on_imv_error(request: Request[Any, Any, Any], error: ImvError) -> Response[b
     """Answer one of our errors."""
     status, body, headers = problem_of(error, request_id_of(request))
     if status >= 500:  # noqa: PLR2004
-        _log.warning("request.failed", path=request.url.path, problem=error.slug, detail=error.detail)
+        _log.warning(
+            "request.failed", path=request.url.path, problem=error.slug, detail=error.detail
+        )
     media_type = headers.pop("content-type")
     return Response(content=body, status_code=status, headers=headers, media_type=media_type)
 
@@ -116,9 +118,7 @@ def on_defect(request: Request[Any, Any, Any], error: Exception) -> Response[byt
     """Answer a defect of ours without showing anything of it; the log has it all."""
     _log.error("request.defect", path=request.url.path, exc_info=error)
     status, body, headers = problem_of(ImvError(), request_id_of(request))
-    return Response(
-        content=body, status_code=status, media_type=headers["content-type"]
-    )
+    return Response(content=body, status_code=status, media_type=headers["content-type"])
 
 
 def request_id_of(request: Request[Any, Any, Any]) -> str:

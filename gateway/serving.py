@@ -51,7 +51,7 @@ async def serving(app: ASGIApp, address: socket.socket) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
         work = group.create_task(server._serve([address]), name="uvicorn")  # noqa: SLF001
         while not server.started and not work.done():
-            await asyncio.sleep(_START_LOOK_S)
+            await asyncio.sleep(_START_LOOK_S)  # noqa: ASYNC110 - uvicorn tells it by a flag only
         try:
             yield
         finally:

@@ -30,10 +30,10 @@ _log = get_log("up")
 RUN_NOTE = "imv run"
 
 
-class Ready(msgspec.Struct, frozen=True):
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """The ready line; `token` is shown on the first run only."""
 
-    ready: bool
+    ready: bool = True
     http: str
     nats: str
     data: str
@@ -75,7 +75,7 @@ def up(
                     credential = await _credential(house)
                     async with serving(create_app(house), address):
                         write_running(folder.path, Running(http, nats.url, credential, os.getpid()))
-                        tell(Ready(True, http, nats.url, str(folder.path), token))
+                        tell(Ready(http=http, nats=nats.url, data=str(folder.path), token=token))
                         try:
                             await _until(stopped, house, demo, http, credential)
                         finally:
@@ -136,4 +136,3 @@ def _row(house: House, note: str) -> TokenRow:
 
 def _database_url(settings: Settings, folder: Path) -> str:
     return settings.engines.database or f"sqlite+aiosqlite:///{folder / 'imv.db'}"
-

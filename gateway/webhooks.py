@@ -42,7 +42,7 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
 class Webhooks:
     """The ASGI application behind `/webhooks`."""
 
-    def __init__(  # noqa: PLR0913 - the parts that it is made of, wired once
+    def __init__(
         self,
         *,
         channels: Mapping[SourceId, Channel],
@@ -109,8 +109,7 @@ class Webhooks:
         try:
             check_depth(request.body)
             decoded = channel.decode(request)
-            if "\x00" in decoded.key + decoded.topic:
-                raise Unreadable("an id holds a NUL character")
+            _check_text(decoded.key + decoded.topic)
         except Unreadable as error:
             decoded = Decoded(
                 key=f"unreadable:{digest.hex()}",
@@ -129,6 +128,12 @@ class Webhooks:
             tasks=decoded.commands,
             by=f"webhook of {source}",
         )
+
+
+def _check_text(text: str) -> None:
+    """Refuse what no database column can hold."""
+    if "\x00" in text:
+        raise Unreadable("an id holds a NUL character")
 
 
 def _handshake(channel: Channel | None, request: Request) -> Answer:

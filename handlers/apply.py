@@ -61,7 +61,9 @@ def apply_message(draft: Draft, message: Message) -> Result:
     return together(results), answer
 
 
-def _apply(draft: Draft, message: Message, task: Task) -> Result:
+def _apply(  # noqa: C901, PLR0911, PLR0912 - one case for each action
+    draft: Draft, message: Message, task: Task
+) -> Result:
     match task:
         case ActOnFulfilment():
             return act_on_fulfilment(draft, task)
@@ -86,7 +88,9 @@ def _apply(draft: Draft, message: Message, task: Task) -> Result:
             return _apply_command(draft, message, task), None
 
 
-def _apply_command(draft: Draft, message: Message, command: Command) -> Applied:
+def _apply_command(  # noqa: C901, PLR0911, PLR0912 - one case for each command
+    draft: Draft, message: Message, command: Command
+) -> Applied:
     match command:
         case PlaceOrder():
             return place_order(draft, command)
@@ -169,5 +173,3 @@ def _decide(draft: Draft, command: DecideOrders) -> Applied:
         file = remap(draft, msgspec.structs.replace(file, undecided=False))
         settle_or_route(draft, file)
     return "applied", None, f"{len(command.order_ids)} orders"
-
-

@@ -246,5 +246,3 @@ def _from_row(row: InboxRow | None, unknown: OutcomeUnknown) -> Settled:
         reason=row.reason,
         answer=row.answer,
     )
-
-

@@ -60,9 +60,7 @@ def cancel_units(
         if free:
             changes[line.id] = {"cancelled": free, "short": -short}
             left[line.id] -= free
-    file = draft.save(
-        msgspec.structs.replace(file, order=with_line_changes(file.order, changes))
-    )
+    file = draft.save(msgspec.structs.replace(file, order=with_line_changes(file.order, changes)))
     for group in file.fulfilments:
         if any(left.values()) and cancellable(group.fulfilment):
             file = _take_back(draft, file, group.fulfilment, left)
@@ -115,9 +113,7 @@ def _take_back(
         return file
     file = release(draft, file, fulfilment, back, "cancelled")
     cancelled = {line: {"cancelled": units} for line, units in back.items() if units}
-    file = draft.save(
-        msgspec.structs.replace(file, order=with_line_changes(file.order, cancelled))
-    )
+    file = draft.save(msgspec.structs.replace(file, order=with_line_changes(file.order, cancelled)))
     empty = not any(line.quantity for line in lines)
     changed = msgspec.structs.replace(
         fulfilment,

@@ -13,7 +13,6 @@ from store.ports import OrderFile
 from store.records import Order, OrderLine
 
 
-
 def place_order(draft: Draft, command: PlaceOrder) -> Applied:
     """Make the order's record, or bring it up to a newer version of the channel's order.
 
@@ -68,9 +67,7 @@ def settle_or_route(draft: Draft, file: OrderFile, *, place: str = "") -> OrderF
     return _set_state(draft, file, "accepted") if order.state == "captured" else file
 
 
-def draft_exceptions(
-    draft: Draft, file: OrderFile, unmapped: list[str], place: str | None
-) -> None:
+def draft_exceptions(draft: Draft, file: OrderFile, unmapped: list[str], place: str | None) -> None:
     """Open or close the order's work items about what the catalog and the network do not know."""
     order = file.order
     if unmapped:
@@ -180,9 +177,7 @@ def _held(draft: Draft, file: OrderFile, reasons: tuple[str, ...]) -> OrderFile:
     if file.order.hold_reasons == reasons:
         return file
     order = msgspec.structs.replace(file.order, state="held", hold_reasons=reasons)
-    return draft.order_event(
-        msgspec.structs.replace(file, order=order), "held", ", ".join(reasons)
-    )
+    return draft.order_event(msgspec.structs.replace(file, order=order), "held", ", ".join(reasons))
 
 
 def _set_state(draft: Draft, file: OrderFile, state: str) -> OrderFile:
@@ -211,7 +206,9 @@ def _amend(draft: Draft, file: OrderFile, command: PlaceOrder) -> Applied:
     file = _with_more(draft, file, command, tie=tie)
     file, fewer = _with_fewer(draft, file, command)
     if not fewer and file.order.lines == before.lines:
-        draft.save(draft.note(file, "order.confirmed", "a newer version brought no change of lines"))
+        draft.save(
+            draft.note(file, "order.confirmed", "a newer version brought no change of lines")
+        )
         return "applied", order_id, "no change of lines"
     file = draft.order_event(file, "amended")
     if file.order.method != "handed_over":

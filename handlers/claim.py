@@ -88,9 +88,7 @@ class Claims:
         if fingerprint != message.fingerprint:
             if message.operator:
                 return KeyReused()
-            return Outcome(
-                name="quarantined", message_id=message.id, reason=KeyReused().detail
-            )
+            return Outcome(name="quarantined", message_id=message.id, reason=KeyReused().detail)
         if row:
             return Outcome(
                 name="duplicate",
@@ -105,9 +103,7 @@ class Claims:
         return before
 
 
-def _outcome(
-    message: Message, result: Result | Rejected, decided: Decided
-) -> Outcome | Exception:
+def _outcome(message: Message, result: Result | Rejected, decided: Decided) -> Outcome | Exception:
     if message.id in decided.refused:
         return decided.refused[message.id]
     if isinstance(result, Rejected):

@@ -147,12 +147,16 @@ class CountStock(_Value, tag_field="command", tag="stock.counted", frozen=True, 
     counts: Annotated[tuple[Count, ...], msgspec.Meta(max_length=1000)]
 
 
-class ReportFulfilment(_Value, tag_field="command", tag="fulfilment.changed", frozen=True, kw_only=True):
+class ReportFulfilment(
+    _Value, tag_field="command", tag="fulfilment.changed", frozen=True, kw_only=True
+):
     """A channel or carrier says what happened to goods; empty `lines` means the whole order."""
 
     order: OrderKey
     fulfilment_ref: Ref
-    state: Literal["open", "ready", "handed_off", "in_transit", "delivered", "collected", "cancelled"]
+    state: Literal[
+        "open", "ready", "handed_off", "in_transit", "delivered", "collected", "cancelled"
+    ]
     version: Version = 0
     place: Text = ""
     lines: tuple[LineQuantity, ...] = ()

@@ -32,9 +32,7 @@ def confirm_hold(draft: Draft, file: OrderFile) -> bool:
         _end(draft, hold_file, "released", file)
         draft.save(msgspec.structs.replace(file, undecided=True))
         return True
-    moved = {
-        cell: shift.plus(Shift(allocated=-shift.held)) for cell, shift in cells.items()
-    }
+    moved = {cell: shift.plus(Shift(allocated=-shift.held)) for cell, shift in cells.items()}
     draft.move("allocated", order.market, moved, order_id=order.id, reason="hold confirmed")
     _end(draft, hold_file, "confirmed", file)
     assign(draft, file, assignments, OperationId(hold_file.hold.id))

@@ -352,7 +352,7 @@ class Draft:
     def _emit(self, entity: Entity, name: str, key: str, ordering_key: str, record: Any) -> None:
         self._event(entity, name, key, ordering_key, record.version, encode(record))
 
-    def _event(  # noqa: PLR0913, PLR0917 - the fields of an event
+    def _event(  # noqa: PLR0917 - the fields of an event
         self, entity: Entity, name: str, key: str, ordering_key: str, version: int, data: bytes
     ) -> None:
         event = Event(

@@ -62,6 +62,8 @@ class Directory:
 
     def _check(self, source: Source) -> None:
         if source.market not in self.markets:
-            raise Misconfigured(f"source {source.id}: no market {source.market!r} in the network file")
+            raise Misconfigured(
+                f"source {source.id}: no market {source.market!r} in the network file"
+            )
         if missing := source.stock_owner - set(self.locations):
             raise Misconfigured(f"source {source.id}: stock_owner names unknown {sorted(missing)}")

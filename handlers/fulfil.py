@@ -45,16 +45,18 @@ def act_on_fulfilment(draft: Draft, command: ActOnFulfilment) -> tuple[Applied, 
     return ("applied", file.order.id, ""), encode(row)
 
 
-def report_fulfilment(
-    draft: Draft, source: SourceId, command: ReportFulfilment
-) -> Applied | None:
+def report_fulfilment(draft: Draft, source: SourceId, command: ReportFulfilment) -> Applied | None:
     """Follow what a channel or carrier says about goods; None: the order is not known yet."""
     file = draft.order_of_ref(command.order.source, command.order.ref)
     if file is None:
         return None
     order_id = file.order.id
     if command.state in {"open", "ready", "cancelled"}:
-        return "ignored", order_id, f"the channel's fulfilment is {command.state}: nothing to follow"
+        return (
+            "ignored",
+            order_id,
+            f"the channel's fulfilment is {command.state}: nothing to follow",
+        )
     groups = _concerned(draft, source, file, command)
     if not groups:
         return "ignored", order_id, "no fulfilment of ours is concerned"
@@ -172,9 +174,7 @@ def _short(
         "reason": command.reason,
         "lines": [f"{line}: {units}" for line, units in sorted(wanted.items())],
     }
-    draft.open_exception(
-        "SHORT_PICK", fulfilment.id, what, file=file, location=fulfilment.location
-    )
+    draft.open_exception("SHORT_PICK", fulfilment.id, what, file=file, location=fulfilment.location)
     return draft.fulfilment_event(file, after, "short")
 
 
@@ -188,7 +188,9 @@ def _reject(draft: Draft, file: OrderFile, fulfilment: Fulfilment, reason: str) 
     file = draft.fulfilment_event(file, after, "rejected", reason)
     if derive_state(file) != file.order.state:
         file = publish_state(draft, file, "changed")
-    refused = {LocationId(g.fulfilment.location) for g in file.fulfilments if _refused(g.fulfilment)}
+    refused = {
+        LocationId(g.fulfilment.location) for g in file.fulfilments if _refused(g.fulfilment)
+    }
     draft.route(file.order.id, tuple(sorted(refused)))
     return file
 

@@ -82,7 +82,7 @@ def cancellable(fulfilment: Fulfilment) -> bool:
     return fulfilment.state in _BEFORE_HANDOFF
 
 
-def derive_state(file: OrderFile) -> OrderState:
+def derive_state(file: OrderFile) -> OrderState:  # noqa: PLR0911 - one return for each state
     """Return the header state that lines and fulfilments add up to (design: domain 2.2)."""
     order = file.order
     if order.lines and all(line.cancelled >= line.ordered for line in order.lines):

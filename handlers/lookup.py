@@ -158,4 +158,7 @@ def _add_counts(lookup: Lookup, source: SourceId, task: CountStock) -> None:
     for count in task.counts:
         _add_item(lookup, source, count.item, count.sku)
         name = f"{source}:{count.item or count.sku}"
-        lookup.exceptions |= {(name, "UNMAPPED_ITEM"), (f"{source}:{count.place}", "UNMAPPED_PLACE")}
+        lookup.exceptions |= {
+            (name, "UNMAPPED_ITEM"),
+            (f"{source}:{count.place}", "UNMAPPED_PLACE"),
+        }

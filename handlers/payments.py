@@ -142,7 +142,9 @@ def _refund_units(draft: Draft, file: OrderFile, command: RecordRefund) -> None:
         line = by_ref.get(asked.line_ref)
         if line is None:
             continue
-        refunded[line.id] = {"refunded": refunded.get(line.id, {}).get("refunded", 0) + asked.quantity}
+        refunded[line.id] = {
+            "refunded": refunded.get(line.id, {}).get("refunded", 0) + asked.quantity
+        }
         if asked.restock == "cancel":
             cancelled[line.id] = min(line.open, cancelled.get(line.id, 0) + asked.quantity)
     order = with_line_changes(file.order, refunded)

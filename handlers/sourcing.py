@@ -16,8 +16,8 @@ from handlers.actions import PlaceHold
 from handlers.desk import Desk, HoldWish
 from handlers.groups import assign
 from handlers.lifecycle import derive_state
-from routing.sourcing.problem import Demand, Problem, RoutePlan
 from routing.sourcing.estimate import estimate_ms
+from routing.sourcing.problem import Demand, Problem, RoutePlan
 from routing.sourcing.solve import solve
 from store.gate_port import Cell, Gate, Granted, Operation, Short
 from store.ports import HoldFile, Movement, OrderFile, Take
@@ -296,4 +296,3 @@ def _keep(desk: Desk, wish: HoldWish, operation: Operation, epoch: str) -> bytes
     draft.save_hold(HoldFile(hold))
     draft.accept()
     return msgspec.json.encode(hold)
-

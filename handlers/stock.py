@@ -47,9 +47,7 @@ def _count(draft: Draft, source: SourceId, count: Count) -> Applied:
     return "applied", None, ""
 
 
-def _compare(
-    draft: Draft, source: SourceId, cell: Cell, level: Level, on_hand: int
-) -> Applied:
+def _compare(draft: Draft, source: SourceId, cell: Cell, level: Level, on_hand: int) -> Applied:
     subject = f"{source}:{cell.sku}@{cell.location}"
     if on_hand == level.on_hand:
         draft.resolve_exception("STOCK_DIFFERENCE", subject)

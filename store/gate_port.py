@@ -47,7 +47,7 @@ class Short(msgspec.Struct, frozen=True):
 
 
 class Gate(Protocol):
-    """Fast stock decisions for one or many processes. All calls raise Unavailable when Redis is silent."""
+    """Fast stock decisions for one or many processes. All raise Unavailable without Redis."""
 
     async def available(
         self, market: MarketId, skus: frozenset[Sku]

@@ -10,9 +10,9 @@ from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId
 from config.limits import PAGE_ROWS_MAX
 from outbox.ports import Transactions
 from outbox.statements import Backlog, backlog
-from store.rows import decode_hold, decode_order, to_fulfilment, to_message, to_parked
 from store.ports import Fetch, InboxRow, Parked
 from store.records import Fulfilment, Hold, Order
+from store.rows import decode_hold, decode_order, to_fulfilment, to_message, to_parked
 from store.tables import (
     catalog_externals,
     exceptions,
@@ -168,8 +168,12 @@ class Reader:
             .where(exceptions.c.code == "UNMAPPED_ITEM", exceptions.c.state != "resolved")
             .limit(limit)
         )
-        held = [(row.id, row.source, decode_order(row.document)) for row in await self._all(statement)]
-        wanted = {(src, line.item) for _, src, order in held for line in order.lines if not line.sku}
+        held = [
+            (row.id, row.source, decode_order(row.document)) for row in await self._all(statement)
+        ]
+        wanted = {
+            (src, line.item) for _, src, order in held for line in order.lines if not line.sku
+        }
         if not wanted:
             return []
         known = await self._all(
@@ -191,7 +195,9 @@ class Reader:
 
     async def overdue(self, now_us: int, limit: int) -> list[Parked]:
         """Return parked children whose parent has not come in time, not yet shown."""
-        statement = select(parked).where(parked.c.overdue.is_(False), parked.c.deadline_us <= now_us)
+        statement = select(parked).where(
+            parked.c.overdue.is_(False), parked.c.deadline_us <= now_us
+        )
         return [to_parked(row) for row in await self._all(statement.limit(limit))]
 
     async def due_fetches(self, now_us: int, limit: int) -> list[Fetch]:
@@ -218,5 +224,3 @@ class Reader:
         async with self._database.read() as connection:
             rows: Sequence[Row] = (await connection.execute(statement)).all()
             return rows
-
-

@@ -96,7 +96,9 @@ def key_of(request: Anything) -> str:
     if not key:
         raise KeyMissing
     if len(key) > _KEY_CHARACTERS_MAX or not key.isprintable():
-        raise Unreadable(f"an Idempotency-Key has at most {_KEY_CHARACTERS_MAX} printable characters")
+        raise Unreadable(
+            f"an Idempotency-Key has at most {_KEY_CHARACTERS_MAX} printable characters"
+        )
     return key
 
 

@@ -75,7 +75,9 @@ def looking_routes(reader: Reader, gate: Gate, tokens: Tokens, directory: Direct
     """Return the router of what operators and systems look at."""
 
     @get("/exceptions", summary="Work items, newest first", name="exceptions.search")
-    async def exceptions(request: Anything, status: str = "open", after: str = "") -> Response[bytes]:
+    async def exceptions(
+        request: Anything, status: str = "open", after: str = ""
+    ) -> Response[bytes]:
         (await tokens.of(request)).must("orders:read")
         rows = await reader.exceptions(state="" if status == "all" else status, after=after)
         return answer(b'{"exceptions":[' + b",".join(rows) + b"]}")

@@ -34,9 +34,7 @@ class NewOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """An order placed by hand (assisted selling, customer service). SKUs and places are ours."""
 
     market: str
-    lines: Annotated[
-        tuple[LineAsked, ...], msgspec.Meta(min_length=1, max_length=ORDER_LINES_MAX)
-    ]
+    lines: Annotated[tuple[LineAsked, ...], msgspec.Meta(min_length=1, max_length=ORDER_LINES_MAX)]
     currency: Currency
     order_ref: Annotated[str, msgspec.Meta(max_length=200)] = ""
     number: Text = ""
@@ -63,7 +61,7 @@ class Found(msgspec.Struct, frozen=True):
     after: str | None
 
 
-def orders_routes(
+def orders_routes(  # noqa: C901 - the routes of one entity, each a few lines
     reader: Reader, asking: Asking, tokens: Tokens, directory: Directory
 ) -> Router:
     """Return the router of `/v1/orders`."""

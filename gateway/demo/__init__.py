@@ -1,0 +1,1 @@
+"""The demo: a small network, and signed sample webhooks that keep it alive."""
