@@ -1,4 +1,4 @@
-"""One stamped batch on its way into the stream: published, found there, or lost to another relay."""
+"""One stamped batch on its way: published, found in the stream, or lost to another relay."""
 
 import asyncio
 from typing import Final

@@ -35,7 +35,7 @@ class EventTooLarge(Rejected):
 class Event(msgspec.Struct, frozen=True):
     """One fact about one entity.
 
-    `key` is the subject's last token before encoding (see `subject_of`); `ordering_key` is what order
+    `key` is the subject's last token before encoding (see `token_of`); `ordering_key` is what order
     is kept for (the order's id for all that belongs to an order); `version` rises by one per
     published event of the entity; `data` is the JSON that consumers read, with `id` and `version`.
     """
@@ -71,5 +71,5 @@ class Event(msgspec.Struct, frozen=True):
 
 
 def token_of(key: str) -> str:
-    """Return a key as one subject token: what NATS forbids or treats specially is percent-encoded."""
+    """Return a key as one subject token; what NATS forbids or gives a meaning is encoded."""
     return quote(key, safe="-_~:@!$'()+,;=").replace(".", "%2E") or "%00"

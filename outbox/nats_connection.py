@@ -75,7 +75,7 @@ class NatsConnection:
         """Ask and wait.
 
         Raises:
-            EngineDown: nobody was asked; OutcomeUnknown: no answer in time, or the connection broke.
+            EngineDown: nobody was asked; OutcomeUnknown: no answer came in time.
         """
         client = await self.client()
         try:

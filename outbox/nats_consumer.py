@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from config.errors import EngineDown, OutcomeUnknown, Unavailable
+from config.errors import EngineDown, OutcomeUnknown
 from outbox.event import STREAM, SUBJECTS
 from outbox.message import decoded
 from outbox.nats_connection import ApiError, NatsConnection
@@ -75,8 +75,8 @@ class Consumer:
             return
         with suppress(nats.errors.Error, OSError):
             await subscription.unsubscribe()
-        with suppress(Unavailable):
-            await self._connection.api(f"CONSUMER.DELETE.{STREAM}.{self._name}", None, dict)
+            # No answer is asked for: a reader who waits to hear of a silent server shall not wait.
+            await self._client.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{self._name}")
 
     async def events(self) -> AsyncGenerator[Delivered]:
         """Yield events in order, without a gap; return when that is not possible any more."""

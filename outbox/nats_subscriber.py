@@ -78,7 +78,7 @@ class NatsSubscriber:
         """Make a consumer after the position, or else after the end of another stream.
 
         The stream is asked for its identity after the consumer was made: if it is still the one
-        that we know, the consumer is on it; the other way round it might have been replaced between.
+        that we know, the consumer is on it; before that, it might be replaced in between.
         """
         consumer, info = await self._consumer(after)
         if _continues(info, after):

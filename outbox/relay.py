@@ -130,7 +130,7 @@ class Relay:
         return arrived > 0 and (self._look or arrived * 2 >= len(self._under_way))
 
     async def _is_pending(self) -> bool:
-        """Whether a partition that nothing travels from has rows; looked up when there is reason."""
+        """Whether a partition that nothing travels from has rows; asked when there is reason."""
         look, self._look = self._look, False
         free = sorted(self._ours - self._under_way)
         return look and bool(free) and await self._partitions.is_pending(free)

@@ -141,7 +141,7 @@ async def is_pending(connection: AsyncConnection, partitions: Sequence[int]) -> 
 
 
 async def prune(connection: AsyncConnection, before_us: int, rows_max: int) -> int:
-    """Delete published events that happened before a time, among the oldest rows; return how many."""
+    """Delete published events from before a time, among the oldest rows; return how many."""
     done = await connection.execute(_PRUNE, {"before_us": before_us, "rows_max": rows_max})
     return done.rowcount
 

@@ -1,0 +1,1 @@
+"""The relay and the subscriber on a real NATS and both databases."""
