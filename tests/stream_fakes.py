@@ -142,6 +142,8 @@ class FakeAuthenticator:
         return self.tokens.get(token)
 
     async def by_cookies(self, cookies: Mapping[str, str]) -> FakePrincipal | None:
+        if not self.reachable:
+            raise EngineDown("no database")
         return self.tokens.get(cookies.get("imv_session", ""))
 
 
@@ -157,6 +159,13 @@ class Screen:
         self.kinds: list[str] = []
         self.bye: Row | None = None
         self.mailbox: Mailbox | None = None
+
+    @property
+    def live(self) -> bool:
+        return self.stale_since is None
+
+    def frozen_since(self) -> str | None:
+        return self.stale_since
 
     def take(self, frame: Row) -> None:
         self.kinds.append(frame["type"])
@@ -216,8 +225,8 @@ class World:
         subject = f"imv.v1.fulfilment.changed.{token_of(row['location'])}"
         self.stream.publish(subject, encoded(row))
 
-    def connect(self, screen: Screen, *, token_id: str = "t-board") -> Screen:
-        screen.mailbox = self.hub.join(token_id)
+    def connect(self, screen: Screen, *, bearer: str = "t-board") -> Screen:
+        screen.mailbox = self.hub.join(bearer)
         self.hub.subscribe(screen.mailbox, screen.topic, Cursor.parse(screen.cursor))
         return screen
 

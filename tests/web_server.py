@@ -32,7 +32,7 @@ async def serving(app: Litestar) -> AsyncIterator[str]:
     server = _Server(config)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(server._serve([listener]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.01)
         try:
             yield f"127.0.0.1:{listener.getsockname()[1]}"

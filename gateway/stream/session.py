@@ -31,11 +31,11 @@ from gateway.stream.transport import ABORT
 Socket = WebSocket[Any, Any, Any]
 
 
-class Gone(Exception):  # noqa: N818 - not an error: clients go
+class Gone(Exception):
     """The client is not there any more."""
 
 
-class Ended(Exception):  # noqa: N818 - not an error: the protocol's own end
+class Ended(Exception):
     """The session ends with a code."""
 
     def __init__(self, code: Code, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 import { actionsFor, methodName, stateName } from "./actions.js";
 import { element, write } from "./elements.js";
-import { age, clockOrDay, urgency } from "./times.js";
+import { age, clockOrDay, moment, urgency } from "./times.js";
 
 /**
  * @typedef {import("./stream.js").Row} Row
@@ -60,8 +60,9 @@ export class Card {
 
   /** Show what changes with time alone. @param {Date} now */
   tick(now) {
-    write(this.#age, age(new Date(this.row.created_at), now));
-    const promise = this.row.promise_latest ? new Date(this.row.promise_latest) : null;
+    const created = moment(this.row.created_at);
+    write(this.#age, created ? age(created, now) : "");
+    const promise = moment(this.row.promise_latest);
     const urgent = promise ? urgency(promise, now) : "";
     this.element.dataset.urgency = urgent;
     const when = promise ? clockOrDay(promise, now) : "";

@@ -83,6 +83,7 @@ function showStatus(status) {
   write(byId("status-text"), words);
   write(byId("banner"), banner);
   byId("banner").hidden = !banner;
+  tick(); // the server's time may just have become known
   if (status.state === "signed-out") signIn();
 }
 

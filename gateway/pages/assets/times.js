@@ -4,6 +4,12 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
 const MINUTE_MS = 60_000;
 
+/** The moment that a text names; null when it names none. @param {string | null | undefined} text */
+export function moment(text) {
+  const found = new Date(text ?? "");
+  return Number.isNaN(found.getTime()) ? null : found;
+}
+
 /** @param {Date} moment */
 export function clock(moment) {
   return CLOCK.format(moment);

@@ -67,13 +67,12 @@ async def ending(client: ClientConnection) -> tuple[Message | None, int]:
         while True:
             message = json.loads(await asyncio.wait_for(client.recv(), 5))
             last = message if message["type"] == "bye" else last
-    except ConnectionClosed as closed:
-        assert closed.rcvd
-        return last, closed.rcvd.code
+    except ConnectionClosed:
+        return last, client.close_code or 0
 
 
-async def hello(client: ClientConnection, token: str = "board", **more: Any) -> Message:
-    await say(client, **{"type": "hello", "token": token, "topics": ["board:S-001"], **more})
+async def hello(client: ClientConnection, bearer: str = "board", **more: Any) -> Message:
+    await say(client, **{"type": "hello", "token": bearer, "topics": ["board:S-001"], **more})
     return await hear(client, "welcome")
 
 
@@ -109,7 +108,7 @@ async def test_our_own_and_listed_origins_are_let_in(edge: Edge) -> None:
 async def test_a_cookie_counts_only_with_an_origin(edge: Edge) -> None:
     cookie = {"Cookie": "imv_session=board"}
     async with edge.open(additional_headers=cookie, origin=f"http://{edge.host}") as client:
-        await hello(client, token="")
+        await hello(client, bearer="")
     async with edge.open(additional_headers=cookie) as client:
         await say(client, type="hello", token="", topics=[])
         assert (await ending(client))[1] == 4501
@@ -117,7 +116,7 @@ async def test_a_cookie_counts_only_with_an_origin(edge: Edge) -> None:
 
 async def test_a_bearer_header_stands_for_the_token(edge: Edge) -> None:
     async with edge.open(additional_headers={"Authorization": "Bearer board"}) as client:
-        await hello(client, token="")
+        await hello(client, bearer="")
 
 
 async def test_silence_instead_of_hello_ends_the_session(edge: Edge) -> None:
@@ -247,7 +246,7 @@ async def test_a_client_that_goes_leaves_nothing_behind(edge: Edge) -> None:
 
 
 async def test_a_client_that_never_reads_is_dropped(edge: Edge) -> None:
-    async with edge.open(max_queue=1) as client:
+    async with edge.open(max_queue=1, close_timeout=0.1) as client:
         await hello(client)
         client.transport.pause_reading()
         big = {**fulfilment("1"), "reason": "x" * 300_000}

@@ -197,10 +197,10 @@ async def test_a_lost_stream_is_told_at_once_and_so_is_its_return(world: World) 
     await caught_up(world, screen)
     world.stream.say(Disconnected("gone"))
     await caught_up(world, screen)
-    assert screen.stale_since == "2026-11-23T09:00:00.000000Z"
+    assert screen.frozen_since() == "2026-11-23T09:00:00.000000Z"
     world.stream.say(Connected(StreamPosition("1", 0)))
     await caught_up(world, screen)
-    assert screen.stale_since is None
+    assert screen.live
     assert screen.kinds[-2:] == ["ping", "ping"]
 
 
@@ -219,13 +219,13 @@ async def test_events_that_do_not_leave_make_screens_stale(world: World) -> None
     screen = world.connect(Screen())
     world.table.pending_since = START
     await caught_up(world, screen)
-    assert screen.stale_since is None
+    assert screen.live
     world.clock.forward(6)
     await caught_up(world, screen)
-    assert screen.stale_since == "2026-11-23T09:00:00.000000Z"
+    assert screen.frozen_since() == "2026-11-23T09:00:00.000000Z"
     world.table.pending_since = None
     await caught_up(world, screen)
-    assert screen.stale_since is None
+    assert screen.live
 
 
 async def test_a_lost_database_makes_screens_stale_and_snapshots_wait(world: World) -> None:
@@ -236,7 +236,7 @@ async def test_a_lost_database_makes_screens_stale_and_snapshots_wait(world: Wor
     assert "snapshot" not in screen.kinds
     world.table.reachable = True
     await caught_up(world, screen)
-    assert screen.stale_since is None
+    assert screen.live
     assert "snapshot" in screen.kinds
 
 
@@ -299,8 +299,8 @@ async def test_an_order_can_be_watched(world: World) -> None:
 
 
 async def test_a_revoked_token_loses_its_sessions_and_no_others(world: World) -> None:
-    mine = world.connect(Screen(), token_id="t-1")
-    other = world.connect(Screen(), token_id="t-2")
+    mine = world.connect(Screen(), bearer="t-1")
+    other = world.connect(Screen(), bearer="t-2")
     await settle()
     assert world.hub.close_sessions("t-1") == 1
     await caught_up(world, mine, other)

@@ -1,4 +1,4 @@
-"""Any interleaving of changes, deliveries, queries, losses and reconnects ends at the final rows."""
+"""Any interleaving of changes, queries, losses and reconnects ends at the final rows."""
 
 import asyncio
 
