@@ -95,3 +95,38 @@ def problems(draw: st.DrawFn, locations_max: int = 4, stock_max: int = 3) -> Pro
         excluded=tuple(LocationId(x) for x in draw(st.one_of(st.just([]), some))),
         hours_left=draw(st.sampled_from([None, None, 2.0, 24.0])),
     )
+
+
+@st.composite
+def crowded(draw: st.DrawFn) -> Problem:
+    """Up to 7 places with few different prices and thin stock: many ties and several parcels."""
+    names = [f"p{i}" for i in range(draw(st.integers(1, 7)))]
+    prices = st.sampled_from([0, 100, 100, 200])
+    locations = [
+        place(
+            name,
+            latitude=draw(st.sampled_from([48.0, 48.0, 49.0])),
+            parcel_cost_minor=draw(prices),
+            pick_cost_minor=draw(prices),
+            scarcity_cost_minor=draw(prices),
+            scarcity_units=2,
+        )
+        for name in draw(st.permutations(names))
+    ]
+    skus = [Sku(sku) for sku in "abcd"[: draw(st.integers(1, 4))]]
+    holders = st.dictionaries(
+        st.sampled_from([LocationId(name) for name in names]), st.integers(1, 3), max_size=4
+    )
+    market = Market(
+        id=MARKET.id,
+        currency="EUR",
+        unfilled_penalty_minor=draw(st.sampled_from([350, 20_000])),
+        split_penalty_minor=draw(st.sampled_from([0, 100])),
+    )
+    return Problem(
+        market=market,
+        locations=tuple(locations),
+        available={sku: draw(holders) for sku in skus},
+        demands=tuple(line(sku, draw(st.sampled_from([1, 1, 2, 4]))) for sku in skus),
+        destination=draw(st.sampled_from([None, (48.0, 11.0)])),
+    )

@@ -226,8 +226,28 @@ def test_small_orders_stay_on_the_event_loop_and_hard_ones_do_not() -> None:
     assert estimate_ms(order([], {})) < ROUTE_LOOP_MS_MAX
 
 
-def test_a_tie_of_more_parcels_than_enumerated_goes_to_the_smaller_ids() -> None:
-    places = [place(x) for x in ("a", "b", "c", "d")]
-    held = stock(s={"b": 1, "c": 1}, t={"a": 1, "d": 1}, u={"a": 1, "c": 1}, v={"b": 1, "d": 1})
-    plan = solve(order(places, held, *[line(x) for x in "stuv"]), sets_max=1)
-    assert opened(plan) == ["a", "b"]
+def test_a_tie_beyond_the_sets_enumerated_first_still_goes_to_the_smaller_ids() -> None:
+    places = [
+        place("p0", parcel_cost_minor=200, pick_cost_minor=0),
+        place("p1", parcel_cost_minor=100, pick_cost_minor=0),
+        place(
+            "p4",
+            parcel_cost_minor=100,
+            pick_cost_minor=0,
+            scarcity_cost_minor=200,
+            scarcity_units=2,
+        ),
+    ]
+    market = msgspec.structs.replace(MARKET, split_penalty_minor=100)
+    held = stock(a={"p0": 1, "p1": 2, "p4": 2})
+    plan = solve(order(places, held, line("a", 3), market=market), sets_max=1)
+    assert opened(plan) == ["p0", "p1"]
+
+
+def test_equal_places_with_rising_prices_are_used_together_when_that_costs_less() -> None:
+    fields = {"parcel_cost_minor": 100, "pick_cost_minor": 0, "scarcity_cost_minor": 200}
+    places = [place(name, scarcity_units=2, **fields) for name in ("p0", "p1")]
+    market = msgspec.structs.replace(MARKET, split_penalty_minor=0)
+    plan = solve(order(places, stock(a={"p0": 3, "p1": 3}), line("a", 3), market=market))
+    assert opened(plan) == ["p0", "p1"]
+    assert plan.total_minor == 300
