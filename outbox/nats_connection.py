@@ -1,8 +1,8 @@
 """One connection to NATS that opens when it is needed and comes back by itself."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -52,6 +52,7 @@ class NatsConnection:
         self._client: Client | None = None
         self._opening = asyncio.Lock()
         self.changes = 0
+        self._waiting: set[asyncio.Timeout] = set()
         self._log = get_log("outbox")
 
     @property
@@ -69,6 +70,19 @@ class NatsConnection:
             raise EngineDown("NATS does not answer")
         return self._client
 
+    @asynccontextmanager
+    async def bounded(self, seconds: float) -> AsyncIterator[None]:
+        """Raise TimeoutError after some time, and at once when the connection breaks.
+
+        The library would let a request wait for an answer that can no longer come.
+        """
+        async with asyncio.timeout(seconds) as scope:
+            self._waiting.add(scope)
+            try:
+                yield
+            finally:
+                self._waiting.discard(scope)
+
     async def request(
         self, subject: str, body: bytes = b"", *, headers: dict[str, Any] | None = None
     ) -> Msg:
@@ -79,7 +93,7 @@ class NatsConnection:
         """
         client = await self.client()
         try:
-            async with asyncio.timeout(REQUEST_S + FLUSH_S):
+            async with self.bounded(REQUEST_S + FLUSH_S):
                 return await client.request(subject, body, timeout=REQUEST_S, headers=headers)
         except nats.errors.NoRespondersError as error:
             raise EngineDown("NATS answers, but JetStream does not") from error
@@ -127,6 +141,8 @@ class NatsConnection:
 
     async def _changed(self) -> None:
         self.changes += 1
+        for scope in self._waiting:
+            scope.reschedule(asyncio.get_running_loop().time())
         self._on_change()
 
     async def _failed(self, error: Exception) -> None:

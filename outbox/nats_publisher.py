@@ -27,6 +27,8 @@ _KNOWN_ID: Final = 10201
 _REFUSED: Final = {_WRONG_LAST_SEQUENCE: "wrong last sequence", _KNOWN_ID: "known id"}
 _HEADERS_BYTES_MAX: Final = 64 * 1024
 _SERVER_FAULT: Final = 500
+# The server calls these its own faults, but they stay: too little store, replicas without peers.
+_LASTING: Final = frozenset({10047, 10074})
 _DEFAULTS: Final = StreamOptions()
 
 
@@ -107,7 +109,7 @@ class NatsPublisher:
         """Append the messages and the batch's marker in one atomic batch; see the port."""
         client = await self._connection.client()
         try:
-            async with asyncio.timeout(PUBLISH_S):
+            async with self._connection.bounded(PUBLISH_S):
                 return await self._send(client, batch, messages)
         except nats.errors.NoRespondersError as error:
             raise EngineDown(f"the stream {STREAM} does not listen") from error
@@ -156,10 +158,11 @@ class NatsPublisher:
 
     async def _change(self, verb: str, config: object) -> None:
         changed = await self._connection.api(f"STREAM.{verb}.{STREAM}", config, StreamInfo)
-        if isinstance(changed, ApiError) and changed.code >= _SERVER_FAULT:
+        if not isinstance(changed, ApiError):
+            return
+        if changed.code >= _SERVER_FAULT and changed.err_code not in _LASTING:
             raise EngineDown(f"JetStream: {changed.description}")
-        if isinstance(changed, ApiError):
-            raise Misconfigured(f"stream {STREAM}: {changed.description}")
+        raise Misconfigured(f"stream {STREAM}: {changed.description}")
 
     async def _store_bytes(self) -> int:
         if self._options.store_bytes:

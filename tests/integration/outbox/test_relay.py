@@ -6,6 +6,7 @@ from collections.abc import Callable
 import msgspec
 import nats
 import pytest
+from sqlalchemy import select
 
 from config.errors import Misconfigured
 from gateway.engines.nats import NatsServer
@@ -15,6 +16,7 @@ from outbox.nats_publisher import NatsPublisher
 from outbox.partitions import Partitions
 from outbox.statements import insert_events
 from outbox.stream import StreamOptions
+from outbox.table import relay_partition
 from store.engine import Database
 from tests.integration.outbox.relaying import (
     CLOCK,
@@ -137,10 +139,9 @@ async def test_a_relay_that_lost_its_lease_writes_nothing(
 
 async def _stamps(database: Database) -> list[tuple[int, str | None]]:
     async with database.read() as connection:
-        rows = await connection.exec_driver_sql(
-            "SELECT epoch, batch_id FROM relay_partition ORDER BY partition"
-        )
-        return [(row[0], row[1]) for row in rows]
+        columns = select(relay_partition.c.epoch, relay_partition.c.batch_id)
+        rows = await connection.execute(columns.order_by(relay_partition.c.partition))
+        return [(epoch, batch_id) for epoch, batch_id in rows]
 
 
 async def test_events_flow_on_after_nats_was_killed(

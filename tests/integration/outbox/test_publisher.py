@@ -1,0 +1,125 @@
+"""The stream is made as it must be, and a batch is stored whole or not at all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import nats
+import pytest
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+
+from config.errors import EngineDown, Misconfigured, OutcomeUnknown
+from gateway.engines.nats import NatsServer
+from outbox.event import STREAM
+from outbox.message import Batch, Marker, Message
+from outbox.nats_publisher import NatsPublisher
+from outbox.ports import Refused, Stored
+from outbox.stream import StreamOptions
+
+MakePublisher = Callable[..., NatsPublisher]
+
+
+@pytest.fixture
+async def streams(nats_url: str) -> AsyncIterator[JetStreamContext]:
+    """The plain client's view of the server."""
+    client = await nats.connect(nats_url)
+    yield client.jetstream()
+    await client.close()
+
+
+def _messages(*ids: str) -> list[Message]:
+    return [Message(f"imv.v1.order.changed.{one}", one, "t", 0, b"{}", "") for one in ids]
+
+
+def _batch(name: str, expected: int) -> Batch:
+    return Batch(name, 3, 1, expected, (1,))
+
+
+async def test_the_stream_has_the_settings_that_durability_needs(
+    publisher_of: MakePublisher, nats_url: str, streams: JetStreamContext
+) -> None:
+    publisher = publisher_of(nats_url, StreamOptions(store_bytes=100_000_000))
+    await publisher.ensure_stream()
+    await publisher.ensure_stream()
+    config = (await streams.stream_info(STREAM)).config
+    assert config.subjects == ["imv.v1.>", "imv.relay.>"]
+    assert (config.storage, config.discard) == (StorageType.FILE, DiscardPolicy.NEW)
+    assert (config.max_bytes, config.max_age) == (80_000_000, 7 * 86_400)
+    assert config.duplicate_window == 120
+    assert config.allow_atomic
+    assert config.deny_delete
+    assert config.deny_purge
+    assert config.persist_mode is None
+
+
+async def test_an_older_stream_is_brought_up_to_date(
+    publisher_of: MakePublisher, nats_url: str, streams: JetStreamContext
+) -> None:
+    await streams.add_stream(StreamConfig(name=STREAM, subjects=["imv.v1.>"]))
+    await publisher_of(nats_url).ensure_stream()
+    config = (await streams.stream_info(STREAM)).config
+    assert config.allow_atomic
+    assert config.discard == DiscardPolicy.NEW
+
+
+async def test_a_stream_in_memory_is_refused(
+    publisher_of: MakePublisher, nats_url: str, streams: JetStreamContext
+) -> None:
+    await streams.add_stream(
+        StreamConfig(name=STREAM, subjects=["imv.v1.>"], storage=StorageType.MEMORY)
+    )
+    with pytest.raises(Misconfigured, match="storage"):
+        await publisher_of(nats_url).ensure_stream()
+
+
+async def test_settings_that_the_server_cannot_give_are_refused(
+    publisher_of: MakePublisher, nats_url: str
+) -> None:
+    with pytest.raises(Misconfigured, match="replicas"):
+        await publisher_of(nats_url, StreamOptions(replicas=3)).ensure_stream()
+
+
+async def test_a_batch_is_stored_behind_its_marker_once(publisher: NatsPublisher) -> None:
+    await publisher.ensure_stream()
+    assert await publisher.last_marker(3) == Marker(0, "")
+    assert await publisher.publish_batch(_batch("b-1", 0), _messages("1", "2")) == Stored(3)
+    assert await publisher.last_marker(3) == Marker(3, "b-1")
+    known = await publisher.publish_batch(_batch("b-1", 0), _messages("1", "2"))
+    assert known == Refused("known id")
+    fenced = await publisher.publish_batch(_batch("b-2", 0), _messages("3"))
+    assert fenced == Refused("wrong last sequence")
+    assert await publisher.last_marker(3) == Marker(3, "b-1")
+    assert await publisher.last_marker(4) == Marker(0, "")
+
+
+async def test_a_missing_stream_takes_nothing_and_is_made_by_the_next_question(
+    publisher: NatsPublisher,
+) -> None:
+    with pytest.raises(EngineDown):
+        await publisher.publish_batch(_batch("b-1", 0), _messages("1", "2"))
+    assert await publisher.last_marker(3) == Marker(0, "")
+    assert await publisher.publish_batch(_batch("b-1", 0), _messages("1", "2")) == Stored(3)
+
+
+async def test_a_full_stream_takes_nothing_for_now(
+    publisher_of: MakePublisher, nats_url: str
+) -> None:
+    publisher = publisher_of(nats_url, StreamOptions(store_bytes=1000))
+    await publisher.ensure_stream()
+    with pytest.raises(EngineDown, match="maximum bytes"):
+        await publisher.publish_batch(_batch("b-1", 0), _messages(*map(str, range(20))))
+
+
+async def test_without_a_server_nothing_is_published_and_closing_is_safe(
+    publisher_of: MakePublisher, own_nats: NatsServer
+) -> None:
+    publisher = publisher_of(own_nats.url)
+    await publisher.ensure_stream()
+    own_nats.kill()
+    async with asyncio.timeout(2):  # an answer that cannot come is not waited for
+        with pytest.raises(OutcomeUnknown):
+            await publisher.last_marker(3)
+    with pytest.raises(EngineDown):
+        await publisher.last_marker(3)
+    await publisher.close()
+    await publisher.close()
