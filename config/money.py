@@ -8,11 +8,11 @@ from config.errors import Unreadable
 from config.limits import AMOUNT_MINOR_MAX
 
 # ISO 4217: every currency whose exponent is not 2.
-_EXPONENTS = dict.fromkeys(
-    ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"]
-    + ["UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"],
-    0,
-) | dict.fromkeys(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"], 3)
+_WHOLE = frozenset(
+    {"BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF"}
+    | {"UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"}
+)
+_THREE_PLACES = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 
 
 class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +30,8 @@ class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def exponent_of(currency: str) -> int:
     """Return how many decimal places the currency has: 0, 2 or 3."""
-    return _EXPONENTS.get(currency.upper(), 2)
+    code = currency.upper()
+    return 0 if code in _WHOLE else 3 if code in _THREE_PLACES else 2
 
 
 def currency_code(text: str) -> str:

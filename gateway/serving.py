@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from litestar.types import ASGIApp
@@ -19,8 +19,10 @@ _START_LOOK_S = 0.005
 class Edge(uvicorn.Server):
     """A server whose signals are ours to handle."""
 
-    def install_signal_handlers(self) -> None:
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
         """Leave the signals to the command that runs us."""
+        yield
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -49,9 +51,9 @@ async def serving(app: ASGIApp, address: socket.socket) -> AsyncIterator[None]:
     )
     server = Edge(config)
     async with asyncio.TaskGroup() as group:
-        work = group.create_task(server._serve([address]), name="uvicorn")  # noqa: SLF001
-        while not server.started and not work.done():
-            await asyncio.sleep(_START_LOOK_S)  # noqa: ASYNC110 - uvicorn tells it by a flag only
+        work = group.create_task(server.serve(sockets=[address]), name="uvicorn")
+        while not (server.started or work.done()):  # noqa: ASYNC110 - it is told by a flag only
+            await asyncio.sleep(_START_LOOK_S)
         try:
             yield
         finally:

@@ -16,6 +16,7 @@ from config.log import get_log
 from config.settings import Settings
 from gateway.app import create_app
 from gateway.demo.traffic import Demo
+from gateway.engines.child import Child
 from gateway.engines.folder import DataFolder
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
@@ -28,6 +29,7 @@ from store.tokens import TokenRow
 
 _log = get_log("up")
 RUN_NOTE = "imv run"
+_WATCH_S = 0.5
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +75,7 @@ def up(
                 async with open_house(settings, urls, environ, relay=True) as house:
                     token = await _first_token(house)
                     credential = await _credential(house)
-                    async with serving(create_app(house), address):
+                    async with serving(create_app(house), address), _kept_alive(redis, nats):
                         write_running(folder.path, Running(http, nats.url, credential, os.getpid()))
                         tell(Ready(http=http, nats=nats.url, data=str(folder.path), token=token))
                         try:
@@ -102,6 +104,26 @@ async def stop_signal() -> AsyncIterator[asyncio.Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _kept_alive(*children: Child) -> AsyncIterator[None]:
+    """Start an engine again whenever it ends by itself; the gateway bridges the gap."""
+
+    async def watch() -> None:
+        while True:
+            for child in children:
+                if not child.alive:
+                    _log.error("engine.ended", engine=child.name)
+                    child.revive()
+            await asyncio.sleep(_WATCH_S)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(watch(), name="engines")
+        try:
+            yield
+        finally:
+            task.cancel()
 
 
 async def _until(

@@ -51,8 +51,8 @@ class Committed(Protocol):
         ...
 
 
-class _LedgerShort(Exception):  # noqa: N818 - a turn of the control flow, never seen outside
-    """The gate admitted more than the ledger has; put the cells right and run again."""
+class _LedgerShort(Exception):
+    """The gate admitted more than the ledger has: a turn of the control flow, never seen outside."""
 
     def __init__(self, cells: frozenset[Cell]) -> None:
         super().__init__("the ledger has less than the gate")

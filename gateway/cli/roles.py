@@ -34,11 +34,19 @@ def instance_options(command: F) -> F:
 @click.command("up")
 @click.option("--demo", is_flag=True, help="Load the demo network and keep posting webhooks.")
 @click.option("--host", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON.")
 @instance_options
-def up_command(  # noqa: PLR0913, PLR0917 - the command's options
-    data: str | None, config: str | None, demo: bool, host: str | None, port: int | None, as_json: bool
+def up_command(  # noqa: PLR0913 - the command's options
+    *,
+    data: str | None,
+    config: str | None,
+    demo: bool,
+    host: str | None,
+    port: int | None,
+    as_json: bool,
 ) -> None:
     """Run everything on embedded engines until Ctrl-C."""
     log.configure()
@@ -76,7 +84,8 @@ def serve(data: str | None, config: str | None, host: str | None, port: int | No
                 serving(create_app(house), address),
             ):
                 http = "http://{}:{}".format(*address.getsockname()[:2])
-                _tell(Ready(True, http, "", str(instance.data), None), as_json=True, demo=False)
+                ready = Ready(http=http, nats="", data=str(instance.data), token=None)
+                _tell(ready, as_json=True, demo=False)
                 await stopped.wait()
 
     _run(main)

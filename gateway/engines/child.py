@@ -78,6 +78,11 @@ class Child:
             self.kill()
             raise
 
+    def revive(self) -> None:
+        """Spawn the process again if it has ended, without waiting; whoever needs it sees when."""
+        if not self.alive:
+            self._process = self._spawn()
+
     def stop(self, *, within_s: float = STOP_S) -> None:
         """Ask the process to end, wait, then kill it; nothing if it has ended."""
         if self._process is None:

@@ -1,0 +1,1 @@
+"""The whole thing, as its users run and meet it."""

@@ -1,0 +1,150 @@
+"""One signed order the whole way, and a gateway killed in the middle of two thousand."""
+
+import asyncio
+import signal
+import sqlite3
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e import instance as at
+from tests.e2e.watching import Screen, check_exactly_once, events_until_quiet, names_of
+
+_ORDERS = 2000
+
+
+async def _post_twice(http: str, body: bytes) -> list[httpx.Response]:
+    async with httpx.AsyncClient() as client, asyncio.TaskGroup() as group:
+        url, headers = f"{http}/webhooks/shop-main", at.headers(body, "event-1")
+        tasks = [group.create_task(client.post(url, content=body, headers=headers)) for _ in "12"]
+        await asyncio.wait(tasks)
+        return [task.result() for task in tasks]
+
+
+async def test_an_order_posted_twice_at_once_is_one_order_all_the_way(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with at.running(*at.up_arguments(at.write_config(tmp_path), data)) as up:
+        token = at.credential(data)
+        await at.gate_open(up.http)
+        await at.stock(up.http, token, S_001=5)
+        screen = Screen(up.http, token, "board:S-001")
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(screen.run())
+            answers = await _post_twice(up.http, at.order(4711, pickup=True))
+            await at.until(lambda: _true(screen.rows))
+            watching.cancel()
+        bodies = [answer.json() for answer in answers]
+        order_id = bodies[0]["order_id"]
+        async with httpx.AsyncClient(headers=at.bearer(token)) as client:
+            found = (await client.get(f"{up.http}/v1/orders?external_id=4711")).json()["orders"]
+            order = (await client.get(f"{up.http}/v1/orders/{order_id}")).json()
+        events = await events_until_quiet(up.ready["nats"])
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert sorted(body["outcome"] for body in bodies) == ["applied", "duplicate"]
+    assert bodies[0]["order_id"] == bodies[1]["order_id"]
+    assert [one["id"] for one in found] == [order_id]
+    assert order["state"] == "routed"
+    assert [line["allocated"] for line in order["lines"]] == [1]
+    assert names_of(events, order_id) == [
+        "order.captured",
+        "order.accepted",
+        "order.routed",
+        "fulfilment.assigned",
+    ]
+    check_exactly_once(events)
+    assert [row["order_id"] for row in screen.rows.values()] == [order_id]
+    assert _sums(data) == {"allocated": 1, "on_hand": 5, "reservations": 1}
+
+
+@pytest.mark.timeout(240)
+async def test_nothing_is_lost_or_doubled_when_the_gateway_is_killed(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    arguments = at.up_arguments(at.write_config(tmp_path), data)
+    first = at.Running(*arguments)
+    children = [(child.pid, child.name()) for child in first.children()]
+    token = at.credential(data)
+    await at.gate_open(first.http)
+    await at.stock(first.http, token, S_001=900, W_001=5000)
+    sender = at.Sender(first.http)
+    numbers = asyncio.Queue[int]()
+    for number in range(_ORDERS):
+        numbers.put_nowait(number)
+
+    async def send_all(client: httpx.AsyncClient) -> None:
+        while not numbers.empty():
+            number = numbers.get_nowait()
+            await sender.send(client, number, at.order(number + 1, pickup=number % 4 == 0))
+
+    second: at.Running | None = None
+    try:
+        async with httpx.AsyncClient(timeout=10) as client, asyncio.TaskGroup() as group:
+            for _ in range(16):
+                group.create_task(send_all(client))
+            await at.until(lambda: _true(len(sender.answers) > _ORDERS // 4), within_s=60)
+            first.log.send_signal(signal.SIGKILL)
+            first.log.wait(10)
+            acknowledged = dict(sender.answers)
+            second = at.Running(*arguments)
+            sender.http = second.http
+        assert len(sender.answers) == _ORDERS
+        await _check_everything(second, data, sender, acknowledged)
+    finally:
+        first.close()
+        if second:
+            second.close()
+    assert {name for _, name in children} >= {"redis-server", "nats-server"}
+
+
+async def _check_everything(
+    up: at.Running,
+    data: Path,
+    sender: at.Sender,
+    acknowledged: dict[int, dict[str, object]],
+) -> None:
+    token = at.credential(data)
+    await at.until(lambda: at.well(up.http, "relay"))
+    await at.until(lambda: _no_rows(data, "SELECT 1 FROM orders WHERE undecided LIMIT 1"))
+    await at.until(lambda: _no_rows(data, "SELECT 1 FROM outbox_pending LIMIT 1"))
+    screen = Screen(up.http, token, "board:S-001")
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(screen.run())
+        await at.until(lambda: _true(screen.stale_since is None and screen.rows))
+        events = await events_until_quiet(up.ready["nats"])
+        watching.cancel()
+    check_exactly_once(events)
+    with sqlite3.connect(data / "imv.db") as database:
+        stored = dict(database.execute("SELECT external_id, id FROM orders").fetchall())
+        committed = {row[0] for row in database.execute("SELECT id FROM outbox")}
+        board = database.execute(
+            "SELECT id FROM fulfilments WHERE open AND location = 'S-001'"
+        ).fetchall()
+    assert len(stored) == _ORDERS
+    for number, answer in acknowledged.items():
+        assert stored[str(number + 1)] == answer["order_id"]
+    assert {answer["order_id"] for answer in sender.answers.values()} == set(stored.values())
+    assert {event["id"] for event in events} == committed
+    assert set(screen.rows) == {row[0] for row in board}
+    sums = _sums(data)
+    assert sums["allocated"] == sums["reservations"] == _ORDERS
+
+
+async def _true(value: object) -> bool:
+    return bool(value)
+
+
+async def _no_rows(data: Path, question: str) -> bool:
+    with sqlite3.connect(data / "imv.db") as database:
+        return not database.execute(question).fetchall()
+
+
+def _sums(data: Path) -> dict[str, int]:
+    with sqlite3.connect(data / "imv.db") as database:
+        allocated, on_hand = database.execute(
+            "SELECT sum(allocated), sum(on_hand) FROM stock_levels"
+        ).fetchone()
+        (moved,) = database.execute(
+            "SELECT count(*) FROM stock_movements WHERE kind = 'allocated'"
+        ).fetchone()
+    return {"allocated": allocated, "on_hand": on_hand, "reservations": moved}
