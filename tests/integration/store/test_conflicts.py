@@ -84,8 +84,9 @@ async def test_every_write_raises_the_lock(store: SqlStore) -> None:
         async with store.unit_of_work() as work:
             found = await work.find(keys)
             (group,) = found.orders[OrderId("o1")].fulfilments
-            files = [*found.orders.values(), *found.holds.values(), *found.exceptions.values()]
-            assert {file.lock for file in [*files, group]} == {lock}
+            locks = {group.lock, *(file.lock for file in found.orders.values())}
+            locks |= {file.lock for file in found.holds.values()}
+            assert locks | {file.lock for file in found.exceptions.values()} == {lock}
             exceptions = {"e1": found.exceptions[("o1", "NO_STOCK")]}
             groups = {group.fulfilment.id: group}
             await work.write(
