@@ -43,11 +43,11 @@ class Channel:
         """Keep an event and give it to everybody who is up to date."""
         self.head = past.offset
         self._past.append(past)
-        self._bytes += len(past.frame.text)
+        self._bytes += len(past.frame.wire)
         while len(self._past) > BACKLOG_EVENTS_MAX or self._bytes > BACKLOG_BYTES_MAX:
             oldest = self._past.popleft()
             self.floor = oldest.offset
-            self._bytes -= len(oldest.frame.text)
+            self._bytes -= len(oldest.frame.wire)
         for mailbox in self.live:
             mailbox.put(self.name, past.row_id, past.frame)
 

@@ -25,6 +25,7 @@ class Mailbox:
         self.taken_at: float | None = None
         self.bye: Bye | None = None
         self.cut: Callable[[], None] = _nothing
+        self.push: Callable[[bytes], bool] = _refuse
         self._monotonic = monotonic
         self._frames: OrderedDict[tuple[str, str], Frame] = OrderedDict()
         self._wake = asyncio.Event()
@@ -40,7 +41,7 @@ class Mailbox:
         (In the place of the old state it would carry a cursor past rows that are still waiting
         behind it, and a client that resumed there would never see them.)
         """
-        if self.bye:
+        if self.bye or self._pushed(frame):
             return
         key = (topic, row_id)
         self._frames.pop(key, None)
@@ -48,6 +49,10 @@ class Mailbox:
         if len(self._frames) > FRAMES_WAITING_MAX:
             self.close(bye(Code.SLOW, "slow"))
         self._wake.set()
+
+    def _pushed(self, frame: Frame) -> bool:
+        """Write at once, if nothing waits or is under way that must go first."""
+        return not self._frames and self.taken_at is None and self.push(frame.wire)
 
     def say(self, frame: Frame) -> None:
         """Add a frame that belongs to no topic; the newest of its kind wins."""
@@ -70,6 +75,7 @@ class Mailbox:
         self._frames.clear()
         self.say(frame_of(last))
         self.bye = last
+        self._wake.set()
 
     def attend(self, now: float, pace: Pace) -> bool:
         """Close a client that does not read or answer; return whether a ping is due, and count it.
@@ -105,3 +111,9 @@ class Mailbox:
 
 def _nothing() -> None:
     """Do nothing: there is no connection yet."""
+
+
+def _refuse(wire: bytes) -> bool:
+    """Write nothing: there is no short way."""
+    del wire
+    return False

@@ -153,11 +153,34 @@ Outbound = Welcome | Snapshot | Resumed | EventFrame | Ping | Bye
 
 
 class Frame(NamedTuple):
-    """An encoded frame, shared by all sessions that get it; `cursor` is empty where it has none."""
+    """An encoded frame, shared by all sessions that get it; `cursor` is empty where it has none.
+
+    `wire` is the whole websocket frame: from a server it is not masked, and so the same bytes for
+    every client.
+    """
 
     kind: str
-    text: str
+    wire: bytes
     cursor: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return the JSON alone."""
+        return self.wire[_HEADER_BYTES.get(self.wire[1], 2) :].decode()
+
+
+# RFC 6455, 5.2: the second byte says how long the length is.
+_HEADER_BYTES: Final = {126: 4, 127: 10}
+
+
+def _wire(payload: bytes) -> bytes:
+    """Return one unfragmented text frame (RFC 6455, 5.2)."""
+    size = len(payload)
+    if size < 126:  # noqa: PLR2004 - the RFC's numbers
+        return bytes((0x81, size)) + payload
+    if size < 1 << 16:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -167,7 +190,7 @@ _DECODER: msgspec.json.Decoder[Inbound] = msgspec.json.Decoder(Inbound)
 def frame_of(message: Outbound) -> Frame:
     """Encode a message once."""
     kind = str(message.__struct_config__.tag)
-    return Frame(kind, _ENCODER.encode(message).decode(), getattr(message, "cursor", ""))
+    return Frame(kind, _wire(_ENCODER.encode(message)), getattr(message, "cursor", ""))
 
 
 def bye(code: Code, reason: str, retry_ms: int = RETRY_MS) -> Bye:

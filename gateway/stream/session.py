@@ -26,7 +26,7 @@ from gateway.stream.protocol import (
     read_frame,
 )
 from gateway.stream.topics import Topic, parse_topic
-from gateway.stream.transport import ABORT
+from gateway.stream.transport import EXTENSION
 
 Socket = WebSocket[Any, Any, Any]
 
@@ -51,6 +51,8 @@ class Session:
         self._hub = hub
         self._authenticator = authenticator
         self._principal: Principal | None = None
+        extensions: Any = socket.scope.get("extensions") or {}
+        self._short: dict[str, Any] = extensions.get(EXTENSION, {})
         self._cut = False
 
     async def run(self) -> None:
@@ -116,6 +118,7 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 writer = group.create_task(self._write(mailbox), name="stream.write")
                 mailbox.cut = lambda: self._cut_off(writer)
+                mailbox.push = self._short.get("push", mailbox.push)
                 await self._listen(mailbox)
         except* (Gone, OSError, WebSocketDisconnect):
             pass
@@ -173,9 +176,8 @@ class Session:
     def _cut_off(self, writer: asyncio.Task[None]) -> None:
         """Drop a client that does not even take its bye."""
         self._cut = True
-        extension: Any = self._socket.scope.get("extensions") or {}
-        if ABORT in extension:
-            extension[ABORT]["abort"]()
+        if self._short:
+            self._short["abort"]()
         writer.cancel()
 
     # The wire

@@ -1,20 +1,23 @@
-"""The websocket transport: uvicorn's, bounded, with a way to drop a client that never reads."""
+"""The websocket transport: uvicorn's, with a short way out and a way to drop who never reads."""
 
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from config.limits import FRAME_BYTES_MAX
 
-ABORT: Final = "imv.abort"
+EXTENSION: Final = "imv.stream"
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
-    """Adds an ASGI extension with the transport's `abort`.
+    """Adds an ASGI extension, `imv.stream`, with two functions.
 
-    A close frame waits behind what the client does not read, and so would closing the transport;
-    only an abort gives its memory back.
+    `push(wire)` writes a whole frame at once and returns whether it could: fan-out without a task
+    switch and an encoding per client (a third of the time, measured with 1,000 screens).
+    `abort()` drops the connection: a close frame waits behind what the client does not read, and so
+    does closing the transport; only an abort gives its memory back.
     """
 
     def handle_connect(self, event: Request) -> None:
@@ -22,7 +25,19 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         scope: Any = getattr(self, "scope", None)
         if scope:  # none when the handshake was refused
-            scope["extensions"][ABORT] = {"abort": self.transport.abort}
+            scope["extensions"][EXTENSION] = {"push": self._push, "abort": self.transport.abort}
+
+    def _push(self, wire: bytes) -> bool:
+        """Write an encoded frame unless the buffer is full or the connection ends.
+
+        The protocol's own state needs no telling: an open connection that never fragments has none
+        for data frames, and whatever it has to send itself is flushed at once.
+        """
+        ready = self.handshake_complete and self.writable.is_set()
+        if not ready or self.conn.state is not State.OPEN or self.transport.is_closing():
+            return False
+        self.transport.write(wire)
+        return True
 
 
 def websocket_options() -> dict[str, Any]:
