@@ -58,6 +58,7 @@ async def test_a_server_that_is_not_there_is_down() -> None:
         await database.close()
 
 
+@pytest.mark.usefixtures("driver_threads_end")
 async def test_a_damaged_file_is_down_and_is_named(
     sqlite_database: Database, tmp_path: Path
 ) -> None:
@@ -68,6 +69,7 @@ async def test_a_damaged_file_is_down_and_is_named(
             await use(sqlite_database)
 
 
+@pytest.mark.usefixtures("driver_threads_end")
 async def test_a_file_in_no_folder_is_down(tmp_path: Path) -> None:
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'none' / 'imv.sqlite'}")
     with pytest.raises(EngineDown, match="unable to open"):

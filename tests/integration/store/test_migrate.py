@@ -147,6 +147,7 @@ def test_asking_for_the_revision_makes_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("start", [0, 100])
+@pytest.mark.usefixtures("driver_threads_end")
 async def test_a_damaged_file_is_named_with_what_to_do(
     migrated_sqlite_url: str, tmp_path: Path, start: int
 ) -> None:
@@ -158,6 +159,7 @@ async def test_a_damaged_file_is_named_with_what_to_do(
             await ask(migrated_sqlite_url)
 
 
+@pytest.mark.usefixtures("driver_threads_end")
 async def test_a_folder_that_is_not_there_is_an_engine_that_does_not_answer(
     tmp_path: Path,
 ) -> None:
