@@ -12,7 +12,7 @@ from config.errors import EngineDown
 from gateway.stream.hub import Hub
 from gateway.stream.mailbox import Mailbox
 from gateway.stream.pace import Pace
-from gateway.stream.protocol import Cursor
+from gateway.stream.protocol import Cursor, Frame
 from gateway.stream.topics import Topic
 from outbox.event import token_of
 from outbox.ports import Connected, Delivered, Disconnected, Restarted, StreamPosition
@@ -159,6 +159,13 @@ class Screen:
         self.kinds: list[str] = []
         self.bye: Row | None = None
         self.mailbox: Mailbox | None = None
+        self.eager = False
+        """Whether its connection takes frames at once, without the mailbox."""
+
+    def pushed(self, wire: bytes) -> bool:
+        if self.eager:
+            self.take(msgspec.json.decode(Frame("", wire).text))
+        return self.eager
 
     @property
     def live(self) -> bool:
@@ -227,6 +234,7 @@ class World:
 
     def connect(self, screen: Screen, *, bearer: str = "t-board") -> Screen:
         screen.mailbox = self.hub.join(bearer)
+        screen.mailbox.push = screen.pushed
         self.hub.subscribe(screen.mailbox, screen.topic, Cursor.parse(screen.cursor))
         return screen
 

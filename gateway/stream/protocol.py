@@ -205,11 +205,12 @@ def read_frame(text: str | bytes) -> Inbound:
         Unreadable: too large, not JSON, an unknown type or field, or a value out of bounds.
     """
     # A character is at least one byte, so this bounds the work before it is done.
-    if len(text) > FRAME_BYTES_MAX or len(text if isinstance(text, bytes) else text.encode()) > (
-        FRAME_BYTES_MAX
-    ):
+    if len(text) > FRAME_BYTES_MAX:
         raise Unreadable("a frame may have 64 KiB")
     try:
-        return _DECODER.decode(text)
+        data = text if isinstance(text, bytes) else text.encode()
+        if len(data) > FRAME_BYTES_MAX:
+            raise Unreadable("a frame may have 64 KiB")
+        return _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Unreadable("this is not a frame of imv.v1") from error

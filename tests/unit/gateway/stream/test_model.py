@@ -24,6 +24,7 @@ _STEP = st.one_of(
     st.tuples(st.just("resync"), _SCREEN),
     st.tuples(st.just("overtake"), _SCREEN, _ROWS, _STATES),
     st.tuples(st.just("read"), _SCREEN, st.integers(1, 3)),
+    st.tuples(st.just("eager"), _SCREEN, st.booleans()),
     st.tuples(st.just("down")),
     st.tuples(st.just("up")),
     st.tuples(st.just("restart")),
@@ -91,6 +92,9 @@ class _Model:
 
     async def _read(self, number: int, most: int) -> None:
         await self.world.read(self.screens[number], most)
+
+    async def _eager(self, number: int, eager: bool) -> None:  # noqa: FBT001 - a drawn value
+        self.screens[number].eager = eager
 
     async def _down(self) -> None:
         self.world.stream.say(Disconnected("gone"))
