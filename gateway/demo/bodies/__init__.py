@@ -1,0 +1,1 @@
+"""Sample webhooks in the providers' own shapes, made from invented purchases; one file each."""
