@@ -134,9 +134,11 @@ class NatsConnection:
                     reconnected_cb=self._changed,
                     closed_cb=self._changed,
                 )
-        except (*_UNAVAILABLE, TimeoutError) as error:
-            await _close(client)
-            raise EngineDown("NATS does not answer") from error
+        except BaseException as error:
+            await _close(client)  # also when we are cancelled: it has tasks of its own
+            if isinstance(error, (*_UNAVAILABLE, TimeoutError)):
+                raise EngineDown("NATS does not answer") from error
+            raise
         return client
 
     async def _changed(self) -> None:
