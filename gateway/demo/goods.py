@@ -7,6 +7,7 @@ from typing import Final
 
 from config.ids import LocationId, Sku
 from handlers.actions import StockRow
+from routing.network import Network, parse
 from store.records import CatalogItem
 
 _FOLDER: Final = Path(__file__).parent
@@ -15,6 +16,11 @@ _FOLDER: Final = Path(__file__).parent
 def packaged(name: str) -> str:
     """Return the text of a file that is packaged beside this module."""
     return (_FOLDER / name).read_text(encoding="utf-8")
+
+
+def read_network() -> Network:
+    """Return the demo's markets and places."""
+    return parse(packaged("network.toml"))
 
 
 def read_catalog() -> tuple[CatalogItem, ...]:

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from config.errors import Misconfigured
 from config.settings import NetworkSettings, Settings, SourceSettings
-from gateway.demo.goods import packaged
+from gateway.demo.bodies.sample import MARKETPLACE, PARTNER, PAYMENTS, SHOP, TILL
+from gateway.demo.goods import packaged, read_network
 from gateway.demo.platform import FakePlatform
 from gateway.demo.traffic import Demo
 from gateway.engines.folder import write_private
@@ -23,6 +24,7 @@ MARKET: Final = "uk"
 NOTIFICATION_URL: Final = "https://gateway.example/webhooks/pos-1"
 """Part of what Square signs; nobody ever calls it."""
 _SECRET_BYTES: Final = 32
+_PICKUP: Final = {"field": "code", "pattern": r"pickup-(?P<place>S-\d{3})", "place": "{place}"}
 
 
 class Startable(Protocol):
@@ -55,7 +57,13 @@ def prepare_demo(instance: Given) -> tuple[Given, Demo]:
             "--demo brings its own network and sources; leave [network] and [[sources]] out, "
             "or start without --demo"
         )
-    folder = _folder(instance.data)
+    folder = instance.data.absolute() / "demo"
+    try:
+        _fill(instance.data, folder)
+    except OSError as error:
+        raise Misconfigured(
+            f"data folder {instance.data}: {error.strerror}; name one that you may write to"
+        ) from error
     platform = FakePlatform(listen("127.0.0.1", 0))
     settings = msgspec.structs.replace(
         settings,
@@ -67,46 +75,44 @@ def prepare_demo(instance: Given) -> tuple[Given, Demo]:
 
 
 def demo_sources(folder: Path, base_url: str) -> tuple[SourceSettings, ...]:
-    """Return the demo's sources with secrets from its folder, made where they are missing.
+    """Return the sources of a demo folder that `prepare_demo` has filled.
 
     `base_url` is where the platforms' orders are read.
     """
-    api = {"base_url": base_url}
-    return (
-        _source(folder, "shop-main", "shopify", _text, pickup_match=[_PICKUP]),
-        _source(folder, "pos-1", "square", _text, notification_url=NOTIFICATION_URL, api=api),
-        _source(folder, "pay-1", "stripe", _stripe, order_source="shop-main"),
-        _source(folder, "market-1", "ebay", _private_key, api=api),
-        _source(folder, "partner-1", "standard_webhooks", _standard),
+    options: dict[str, dict[str, Any]] = {
+        SHOP: {"pickup_match": [_PICKUP]},
+        TILL: {
+            "notification_url": NOTIFICATION_URL,
+            "api": {"base_url": base_url},
+            "stock_owner": [
+                place.id for place in read_network().locations if TILL in place.external
+            ],
+        },
+        PAYMENTS: {"order_source": SHOP},
+        MARKETPLACE: {"api": {"base_url": base_url}},
+        PARTNER: {},
+    }
+    return tuple(
+        SourceSettings(
+            id=name,
+            provider=provider,
+            market=MARKET,
+            secrets=(f"file:{folder / 'secrets' / name}",),
+            options=options[name],
+        )
+        for name, (provider, _) in _SOURCES.items()
     )
 
 
-_PICKUP: Final = {"field": "code", "pattern": r"pickup-(?P<place>S-\d{3})", "place": "{place}"}
-
-
-def _source(
-    folder: Path, name: str, provider: str, secret: Callable[[], str], **options: Any
-) -> SourceSettings:
-    file = folder / "secrets" / name
-    if not file.exists():
-        write_private(file, secret())
-    return SourceSettings(
-        id=name, provider=provider, market=MARKET, secrets=(f"file:{file}",), options=options
-    )
-
-
-def _folder(data: Path) -> Path:
-    """Make the demo's part of the data folder and write its network."""
-    folder = data.absolute() / "demo"
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "secrets").mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(folder / "network.toml", packaged("network.toml"))
-    except OSError as error:
-        raise Misconfigured(
-            f"data folder {data}: {error.strerror}; name one that you may write to"
-        ) from error
-    return folder
+def _fill(data: Path, folder: Path) -> None:
+    """Make the demo's part of the data folder: its network, and the secrets that are missing."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / "secrets").mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(folder / "network.toml", packaged("network.toml"))
+    for name, (_, new_secret) in _SOURCES.items():
+        file = folder / "secrets" / name
+        if not file.exists():
+            write_private(file, new_secret())
 
 
 def _text() -> str:
@@ -129,3 +135,13 @@ def _private_key() -> str:
         serialization.NoEncryption(),
     )
     return pem.decode()
+
+
+_SOURCES: Final[dict[str, tuple[str, Callable[[], str]]]] = {
+    SHOP: ("shopify", _text),
+    TILL: ("square", _text),
+    PAYMENTS: ("stripe", _stripe),
+    MARKETPLACE: ("ebay", _private_key),
+    PARTNER: ("standard_webhooks", _standard),
+}
+"""Each source with its provider, and how its secret is made."""
