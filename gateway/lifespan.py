@@ -30,6 +30,7 @@ from handlers.sweeper import Sweeper
 from outbox.nats_publisher import NatsPublisher
 from outbox.nats_subscriber import NatsSubscriber
 from outbox.relay import Relay
+from outbox.stream import StreamOptions
 from routing.network import Network, parse
 from store.engine import Database
 from store.gate import RedisGate
@@ -50,6 +51,8 @@ class Urls(msgspec.Struct, frozen=True):
     database: str
     redis: str
     nats: tuple[str, ...]
+    store_bytes: int = 0
+    """What the broker may store, where we know it (embedded)."""
 
 
 class House(msgspec.Struct, frozen=True):
@@ -93,7 +96,7 @@ async def open_house(
         gate = RedisGate(client, clock)
         markets = tuple(directory.markets)
         keeper = Keeper(database, gate, markets=markets, clock=clock, ids=ids, meter=metrics)
-        publisher = NatsPublisher(urls.nats)
+        publisher = NatsPublisher(urls.nats, options=StreamOptions(store_bytes=urls.store_bytes))
         stack.push_async_callback(publisher.close)
         subscriber = NatsSubscriber(urls.nats)
         stack.push_async_callback(subscriber.close)
@@ -154,7 +157,7 @@ async def open_relay(settings: Settings, urls: Urls) -> AsyncIterator[Relay]:
     async with AsyncExitStack() as stack:
         database = Database(urls.database)
         stack.push_async_callback(database.close)
-        publisher = NatsPublisher(urls.nats)
+        publisher = NatsPublisher(urls.nats, options=StreamOptions(store_bytes=urls.store_bytes))
         stack.push_async_callback(publisher.close)
         yield Relay(database, publisher, clock, ids=ids, partitions=settings.relay.partitions)
 

@@ -49,14 +49,13 @@ STATUS: dict[type[ImvError], int] = {
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem detail; `facts` are machine-readable and never internal."""
+    """The members that every problem has; an error's facts stand beside them."""
 
     type: str
     title: str
     status: int
     detail: str
     request_id: str = ""
-    facts: dict[str, Any] = {}
 
 
 def status_of(error: ImvError) -> int:
@@ -73,14 +72,15 @@ def problem_of(error: ImvError, request_id: str) -> tuple[int, bytes, dict[str, 
         status=status,
         detail=error.detail if status != 500 else "see the log under the request id",  # noqa: PLR2004
         request_id=request_id,
-        facts=error.facts if status != 500 else {},  # noqa: PLR2004
     )
+    facts = error.facts if status != 500 else {}  # noqa: PLR2004
+    body = msgspec.json.encode({**facts, **msgspec.structs.asdict(problem)})
     headers = {"content-type": MEDIA_TYPE}
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(RETRY_AFTER_S)
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
-    return status, msgspec.json.encode(problem), headers
+    return status, body, headers
 
 
 def on_imv_error(request: Request[Any, Any, Any], error: ImvError) -> Response[bytes]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
@@ -37,8 +37,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, address: socket.socket) -> AsyncIterator[None]:
-    """Serve while the context is open; at its end take no more and finish what is under way."""
+async def serving(
+    app: ASGIApp, address: socket.socket, farewell: Callable[[], Awaitable[object]] | None = None
+) -> AsyncIterator[None]:
+    """Serve while the context is open; at its end take no more and finish what is under way.
+
+    A farewell is awaited first, so that screens hear from us before their sockets close.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -57,4 +62,6 @@ async def serving(app: ASGIApp, address: socket.socket) -> AsyncIterator[None]:
         try:
             yield
         finally:
+            if farewell:
+                await farewell()
             server.should_exit = True

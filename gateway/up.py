@@ -65,7 +65,8 @@ def up(
         nats = NatsServer(folder.path, inherit=(folder.lock,))
         stack.callback(nats.stop)
         nats.start()
-        urls = Urls(_database_url(settings, folder.path), redis.url, (nats.url,))
+        database = _database_url(settings, folder.path)
+        urls = Urls(database, redis.url, (nats.url,), nats.store_bytes)
         host, port = address.getsockname()[:2]
         http = f"http://{host}:{port}"
 
@@ -75,7 +76,8 @@ def up(
                 async with open_house(settings, urls, environ, relay=True) as house:
                     token = await _first_token(house)
                     credential = await _credential(house)
-                    async with serving(create_app(house), address), _kept_alive(redis, nats):
+                    server = serving(create_app(house), address, house.hub.shutdown)
+                    async with server, _kept_alive(redis, nats):
                         write_running(folder.path, Running(http, nats.url, credential, os.getpid()))
                         tell(Ready(http=http, nats=nats.url, data=str(folder.path), token=token))
                         try:

@@ -1,5 +1,6 @@
 """Routes of operators: imports, tokens, exceptions, messages, availability, locations."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -19,6 +20,8 @@ from store.tokens import TokenRow, TokenStore
 
 encode = msgspec.json.encode
 _FEW = 5
+NewId = Callable[[], str]
+Close = Callable[[str], object]
 
 
 class NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,8 +54,10 @@ def imports_routes(asking: Asking, tokens: Tokens, directory: Directory) -> Rout
     return Router("/v1/imports", route_handlers=[stock, catalog], tags=["operations"])
 
 
-def tokens_routes(store: TokenStore, tokens: Tokens, clock: Clock, new_id: Any) -> Router:
-    """Return the router of `/v1/tokens`."""
+def tokens_routes(
+    store: TokenStore, tokens: Tokens, clock: Clock, *, new_id: NewId, close_sessions: Close
+) -> Router:
+    """Return the router of `/v1/tokens`; revoking one closes its sockets at once."""
 
     @post("/", summary="Make a token; shown once", name="tokens.create", status_code=201)
     async def create(request: Anything) -> dict[str, Any]:
@@ -67,6 +72,7 @@ def tokens_routes(store: TokenStore, tokens: Tokens, clock: Clock, new_id: Any) 
         if not await store.revoke(token_id, to_us(clock.now())):
             raise NotFound(f"there is no live token {token_id}")
         tokens.forget()
+        close_sessions(token_id)
 
     return Router("/v1/tokens", route_handlers=[create, revoke], tags=["operations"])
 

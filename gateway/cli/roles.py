@@ -39,7 +39,7 @@ def instance_options(command: F) -> F:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON.")
 @instance_options
-def up_command(  # noqa: PLR0913 - the command's options
+def up_command(
     *,
     data: str | None,
     config: str | None,
@@ -81,7 +81,7 @@ def serve(data: str | None, config: str | None, host: str | None, port: int | No
             urls, environ = instance.urls(), environment()
             async with (
                 open_house(instance.settings, urls, environ, relay=False) as house,
-                serving(create_app(house), address),
+                serving(create_app(house), address, house.hub.shutdown),
             ):
                 http = "http://{}:{}".format(*address.getsockname()[:2])
                 ready = Ready(http=http, nats="", data=str(instance.data), token=None)

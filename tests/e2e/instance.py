@@ -65,7 +65,9 @@ def write_config(folder: Path, *, engines: Mapping[str, Any] | None = None) -> P
     network.write_text(NETWORK)
     text = SOURCES.format(network=network)
     if engines:
-        lines = "\n".join(f"{name} = {msgspec.json.encode(v).decode()}" for name, v in engines.items())
+        lines = "\n".join(
+            f"{name} = {msgspec.json.encode(v).decode()}" for name, v in engines.items()
+        )
         text = f"[engines]\n{lines}\n{text}"
     config = folder / "imv.toml"
     config.write_text(text)

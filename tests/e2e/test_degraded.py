@@ -1,6 +1,7 @@
 """Each engine really stops; what is acknowledged stays, and what is not known is shown as unknown."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
+from store.engine import Database
 from store.migrate import migrate
 from store.tokens import TokenRow, TokenStore
-from store.engine import Database
 from tests import engines
 from tests.e2e import instance as at
 from tests.e2e.watching import Screen, check_exactly_once, events_until_quiet, names_of
@@ -89,7 +90,7 @@ async def test_without_redis_orders_are_durable_and_decided_when_it_is_back(hous
     assert await _state(house, order_id) == "captured"
     repeated = await _post(house, 1)
     assert (repeated.status_code, repeated.json()["outcome"]) == (200, "duplicate")
-    assert not await at.well(house.http, "redis")
+    await at.until(lambda: _unwell(house, "redis"))
     house.redis.start()
     await at.until(lambda: _is(house, order_id, "routed"))
 
@@ -102,7 +103,8 @@ async def test_a_redis_that_comes_back_empty_is_rebuilt_before_it_decides(house:
         if file.is_file():
             file.unlink()
     house.redis.start()
-    await at.until(lambda: _decided_at_once(house))
+    numbers = itertools.count(2)
+    await at.until(lambda: _decided_at_once(house, numbers))
     async with httpx.AsyncClient(headers=at.bearer(house.token)) as client:
         answer = (await client.get(f"{house.http}/v1/availability/SKU-1")).json()
     assert answer["freshness"] == "gate"
@@ -135,6 +137,7 @@ async def test_without_the_relay_events_wait_and_screens_say_so(house: House) ->
         watching = group.create_task(screen.run())
         await at.until(lambda: _true(screen.stale_since is None))
         house.relay.kill()
+        house.relay.close()
         answer = await _post(house, 1)
         assert answer.json()["outcome"] == "applied"
         await at.until(lambda: _true(screen.stale_since), within_s=60)
@@ -182,13 +185,13 @@ async def _answers(house: House, number: int) -> bool:
     return (await _post(house, number)).is_success
 
 
-async def _decided_at_once(house: House) -> bool:
-    _decided_at_once.number += 1  # type: ignore[attr-defined]
-    answer = await _post(house, _decided_at_once.number)  # type: ignore[attr-defined]
+async def _unwell(house: House, name: str) -> bool:
+    return not await at.well(house.http, name)
+
+
+async def _decided_at_once(house: House, numbers: Iterator[int]) -> bool:
+    answer = await _post(house, next(numbers))
     return bool(answer.json().get("outcome") == "applied")
-
-
-_decided_at_once.number = 100  # type: ignore[attr-defined]
 
 
 async def _is(house: House, order_id: str, state: str) -> bool:

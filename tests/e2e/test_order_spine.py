@@ -66,7 +66,7 @@ async def test_nothing_is_lost_or_doubled_when_the_gateway_is_killed(tmp_path: P
     children = [(child.pid, child.name()) for child in first.children()]
     token = at.credential(data)
     await at.gate_open(first.http)
-    await at.stock(first.http, token, S_001=900, W_001=5000)
+    await at.stock(first.http, token, S_001=5000, W_001=5000)
     sender = at.Sender(first.http)
     numbers = asyncio.Queue[int]()
     for number in range(_ORDERS):

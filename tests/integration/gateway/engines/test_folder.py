@@ -33,7 +33,7 @@ def test_two_on_one_folder_are_refused_and_told_who_has_it(tmp_path: Path) -> No
 def test_a_child_that_inherited_the_lock_keeps_it(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     command = [sys.executable, "-c", "input()"]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[folder.lock])  # noqa: S603 - ours
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[folder.lock])
     folder.close()
     with pytest.raises(Misconfigured, match="in use"):
         DataFolder(tmp_path, wait_s=0.1)

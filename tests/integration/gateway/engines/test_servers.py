@@ -181,7 +181,7 @@ def test_a_paused_redis_answers_nothing_until_it_goes_on(own_redis: RedisServer)
 
 def syncs_of(pid: int | None, path: Path, act: Callable[[], None]) -> int:
     """Count the fsyncs of a process while something is done."""
-    tracer = subprocess.Popen(  # noqa: S603 - ours
+    tracer = subprocess.Popen(
         [STRACE, "-f", "-e", "trace=fsync,fdatasync", "-o", str(path), "-p", str(pid)],
         stderr=subprocess.PIPE,
     )
