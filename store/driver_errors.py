@@ -12,6 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from config.errors import Conflict, EngineDown
+from config.log import get_log
+
+_log = get_log("database")
 
 # SQLSTATE classes and codes (PostgreSQL, appendix A). Unique and exclusion violations, lost
 # serializations, deadlocks, locks not available:
@@ -44,9 +47,17 @@ _ENGINE_CODES = {
 
 
 class Unusable(EngineDown):
-    """The database cannot be used as it is; the detail says what to do."""
+    """The database cannot be used as it is; the log says what the operator must do.
+
+    Senders read the detail, so the place and what to do stand apart from it, in `advice`.
+    """
 
     slug = "database-unusable"
+
+    def __init__(self, advice: str) -> None:
+        """Take what the operator must do."""
+        super().__init__("the database cannot be used now; send it again later")
+        self.advice = advice
 
 
 @contextmanager
@@ -65,6 +76,8 @@ def translated(place: str) -> Iterator[None]:
         meaning = meaning_of(error, place)
         if meaning is None:
             raise
+        if isinstance(meaning, Unusable):
+            _log.error("database.unusable", advice=meaning.advice)
         raise meaning from error
 
 

@@ -64,7 +64,7 @@ async def _opened(url: str) -> AsyncIterator[Database]:
     try:
         yield database
     except Unusable as error:
-        raise Misconfigured(error.detail) from error
+        raise Misconfigured(error.advice) from error
     finally:
         await database.close()
 
