@@ -12,7 +12,7 @@ from handlers.actions import FulfilmentAction, ShortUnits
 from store.records import FulfilmentLine
 
 LOOK_S: Final = 1.0
-CROWDED: Final = 10
+CROWDED: Final = 13
 """From so many open cards on, a store hurries."""
 _HURRY: Final = 3.0
 _REJECT: Final = 0.02
@@ -31,13 +31,13 @@ _NEXT: Final[dict[tuple[str, str], FulfilmentAction]] = {
     ("ship", "packed"): "hand-off",
 }
 _DWELL_S: Final = {
-    "assigned": 8.0,
-    "acknowledged": 7.0,
-    "picking": 14.0,
-    "picked": 6.0,
-    "staged": 7.0,
-    "packed": 9.0,
-    "ready": 24.0,
+    "assigned": 10.0,
+    "acknowledged": 9.0,
+    "picking": 18.0,
+    "picked": 9.0,
+    "staged": 10.0,
+    "packed": 12.0,
+    "ready": 36.0,
 }
 
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from config.clock import Clock
 from config.ids import LocationId
 from gateway.demo.bodies import square
 from gateway.demo.bodies.sample import TILL
 from gateway.demo.goods import read_catalog, read_stock
-from gateway.demo.office import Office
 from gateway.demo.sender import Sender
 from handlers.actions import StockRow
 from routing.network import Location
@@ -21,13 +20,25 @@ _LOW_PART: Final = 3
 Levels = Callable[[str, str], Awaitable[list[dict[str, Any]]]]
 
 
+class Importer(Protocol):
+    """Where operators import."""
+
+    async def import_catalog(self, items: Sequence[CatalogItem]) -> None:
+        """Add or replace items."""
+        ...
+
+    async def import_stock(self, rows: Sequence[StockRow]) -> None:
+        """Set levels."""
+        ...
+
+
 class Stockroom:
     """Keeps every cell of the demo's stock between its low mark and where it began."""
 
     def __init__(
         self,
         levels: Levels,
-        office: Office,
+        office: Importer,
         sender: Sender,
         *,
         places: Sequence[Location],

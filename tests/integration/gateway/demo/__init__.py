@@ -1,0 +1,1 @@
+"""The demo with real files and a real loopback server."""
