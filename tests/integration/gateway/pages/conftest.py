@@ -3,30 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from litestar import Litestar, Request, Response, get, post
 from litestar.params import FromPath
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page
 
 from gateway.pages.routes import pages
 from gateway.stream.pace import Pace
 from gateway.stream.routes import websocket_route
-from tests.engines import on_ci
+from tests.browser import chromium
 from tests.stream_fakes import FakeAuthenticator, World
 from tests.web_server import serving
 
-_CHROMIUM = Path("/usr/bin/chromium")
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 _NEXT = {"acknowledge": "acknowledged", "start": "picking", "pick": "picked", "stage": "staged"}
 
 
@@ -98,14 +88,8 @@ async def edge() -> AsyncIterator[Edge]:
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
     """A real browser; on CI its absence is a failure."""
-    if not _CHROMIUM.exists():  # noqa: ASYNC240 - before anything runs
-        if on_ci():
-            pytest.fail(f"no browser at {_CHROMIUM}")
-        pytest.skip("no browser here")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest.fixture
