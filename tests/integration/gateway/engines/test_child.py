@@ -51,9 +51,7 @@ class Parent:
 
     def __init__(self, data: Path) -> None:
         command = [sys.executable, "-c", PARENT, str(data)]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, process_group=0
-        )
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0)
         redis, nats, runtime = self.said()
         self.children = [int(redis), int(nats)]
         self.watches = [os.pidfd_open(pid) for pid in self.children]

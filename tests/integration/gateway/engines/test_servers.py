@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nats
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 import redis
 import redis.exceptions
