@@ -19,7 +19,7 @@ from handlers.actions import (
     Task,
 )
 from handlers.cancel import cancel_order
-from handlers.capture import place_order, remap, settle_or_route
+from handlers.capture import place_order
 from handlers.commands import (
     CancelOrder,
     Command,
@@ -32,13 +32,15 @@ from handlers.commands import (
     ReportFulfilment,
     Suspect,
 )
-from handlers.desk import Draft
-from handlers.fulfil import act_on_fulfilment, report_fulfilment
+from handlers.draft import Draft, What
+from handlers.fulfil import act_on_fulfilment
 from handlers.holds import ask_for_hold, end_hold
 from handlers.message import Message
 from handlers.outcome import Applied, together
 from handlers.parking import PAYMENT, expire_parked, park, take_waiting
 from handlers.payments import record_payment, record_refund
+from handlers.report import report_fulfilment
+from handlers.settle import remap, settle_or_route
 from handlers.stock import count_stock, import_catalog, import_stock
 from store.ports import Fetch
 
@@ -154,7 +156,7 @@ def _settle_fetch(draft: Draft, command: SettleFetch) -> Applied:
     draft.step(lambda desk: desk.changes.fetched.extend(command.fetch_ids))
     subject = f"{command.source}:{command.order_ref}"
     if command.failed:
-        what: dict[str, str | int | list[str]] = {
+        what: What = {
             "source": command.source,
             "order_ref": command.order_ref,
             "reason": command.failed,

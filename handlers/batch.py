@@ -6,11 +6,13 @@ culprit stands alone and is quarantined.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import msgspec
 
-from config.clock import Clock
+from config.clock import Clock, to_us
 from config.errors import (
     Conflict,
     EngineDown,
@@ -20,7 +22,7 @@ from config.errors import (
     Rejected,
     Unavailable,
 )
-from config.ids import IdFactory, MarketId, OperationId
+from config.ids import IdFactory, MarketId, MessageId, OperationId
 from config.limits import BATCH_ATTEMPTS_MAX
 from config.log import get_log
 from handlers.apply import Result, apply_message
@@ -28,16 +30,34 @@ from handlers.claim import Claims
 from handlers.commands import Suspect
 from handlers.desk import Desk, Facts
 from handlers.directory import Directory
-from handlers.lookup import cells_of, committed_of, lookup_of, merge, second_lookup
+from handlers.draft import Draft
+from handlers.lookup import (
+    cells_of,
+    committed_of,
+    lookup_of,
+    merge,
+    second_lookup,
+    third_lookup,
+)
 from handlers.message import Message, Outcome
 from handlers.sourcing import decide
-from handlers.stock import watch_levels
+from handlers.stock import watch_levels, watched_exceptions
 from store.gate_port import Cell, Gate, GateKeeper
-from store.ports import Changes, InboxRow, Lookup, Store, UnitOfWork
+from store.ports import (
+    Changes,
+    InboxRow,
+    Lookup,
+    MessageKey,
+    Movement,
+    Shift,
+    Store,
+    UnitOfWork,
+)
 
 _log = get_log("batch")
 _COMMIT_LOOKS = 40
 _COMMIT_LOOK_S = 0.25
+_VOIDED = "voided"  # as the gate's reaper writes it
 
 Settled = Outcome | Exception
 """What a message's sender gets: an outcome, or an error (for operators, and when we are not able)."""
@@ -84,46 +104,54 @@ class Batch:
 
     async def run(self, messages: list[Message]) -> list[Settled]:
         """Settle every message, in order; never raises for a message's fault or an engine's."""
-        for attempt in range(BATCH_ATTEMPTS_MAX):
-            desks: list[Desk] = []
-            try:
-                return await self._once(messages, desks)
-            except _LedgerShort as short:
-                await self._give_back(desks)
-                await self._repair(desks, short.cells)
-            except Conflict as conflict:
-                await self._give_back(desks)
-                _log.info("batch.conflict", attempt=attempt, reason=conflict.detail)
-            except OutcomeUnknown as unknown:
-                return await self._look_for(messages, unknown)
-            except Unavailable as error:
-                await self._give_back(desks)
-                return [error for _ in messages]
-            except Exception as defect:  # noqa: BLE001 - a defect is isolated, never spread
-                await self._give_back(desks)
-                return await self._isolate(messages, defect)
+        for _ in range(BATCH_ATTEMPTS_MAX):
+            if (settled := await self._attempt(messages)) is not None:
+                return settled
         return await self._isolate(messages, Conflict("lost to others too often"))
 
-    async def _once(self, messages: list[Message], desks: list[Desk]) -> list[Settled]:
-        """Run all messages in one transaction; the desk is kept where a failure can see it."""
+    async def _attempt(self, messages: list[Message]) -> list[Settled] | None:
+        """Run all messages once; None: run them again on fresh data."""
+        tried = _Tried()
+        try:
+            await self._once(messages, tried)
+        except _LedgerShort as short:
+            await self._give_back(tried)
+            await self._repair(short.cells)
+        except Conflict as conflict:
+            await self._give_back(tried)
+            _log.info("batch.conflict", messages=len(messages), reason=conflict.detail)
+        except OutcomeUnknown as unknown:
+            return await self._settle_lost(messages, tried, unknown)
+        except Unavailable as error:
+            await self._give_back(tried)
+            return [error for _ in messages]
+        except Exception as defect:  # noqa: BLE001 - a defect is isolated, never spread
+            await self._give_back(tried)
+            return await self._isolate(messages, defect)
+        else:
+            return await self._tell(tried)
+        return None
+
+    async def _once(self, messages: list[Message], tried: "_Tried") -> None:
+        """Run all messages in one transaction; what was tried is kept where a failure can see it."""
         facts = Facts(self._clock.now(), self._ids, self._directory)
         async with self._store.unit_of_work() as work:
             desk, claims = await self._read(work, messages, facts)
-            desks.append(desk)
+            tried.desk = desk
             results = self._apply(desk, claims)
             decided = await decide(desk, self._gate)
-            outcomes = claims.outcomes(results, decided)
-            await self._write(work, desk, claims.rows(outcomes))
-        self._committed(outcomes, desk.changes)
-        await self._tell_gate(desk)
-        return outcomes
+            tried.outcomes = claims.outcomes(results, decided)
+            await self._write(work, desk, claims.rows(tried.outcomes))
 
     async def _read(
         self, work: UnitOfWork, messages: list[Message], facts: Facts
     ) -> tuple[Desk, Claims]:
         found = await work.find(lookup_of(messages))
         if more := second_lookup(messages, facts, found):
-            merge(found, await work.find(more))
+            second = await work.find(more)
+            merge(found, second)
+            if late := third_lookup(second):
+                merge(found, await work.find(late))
         facts = msgspec.structs.replace(
             facts,
             levels=await work.levels(cells_of(messages, facts, found)),
@@ -135,18 +163,18 @@ class Batch:
         """Apply each fresh message on its own draft; a rejected one leaves nothing but its reason."""
         results: dict[str, Result | Rejected] = {}
         for message in claims.fresh:
-            draft = desk.draft(message.by)
+            draft = Draft(desk, message.by)
             try:
                 results[message.id] = apply_message(draft, message)
             except Rejected as rejected:
                 results[message.id] = rejected
                 if message.operator:
                     continue
-                draft = desk.draft(message.by)
+                draft = Draft(desk, message.by)
                 draft.message_event("quarantined", message, rejected.detail)
             draft.accept()
         for message in claims.conflicting:
-            draft = desk.draft(message.by)
+            draft = Draft(desk, message.by)
             draft.message_event("quarantined", message, KeyReused().detail)
             draft.accept()
         return results
@@ -157,46 +185,43 @@ class Batch:
         if short := await work.take(desk.takes):
             raise _LedgerShort(short)
         levels = await work.shift(desk.shifts)
-        watched = {c: levels[c] for c, (_, shift) in desk.shifts.items() if shift.on_hand}
-        if watched:
-            subjects = {f"{cell.sku}@{cell.location}" for cell in watched}
-            codes = ("NEGATIVE_ON_HAND", "OVERSOLD")
-            open_ones = Lookup(exceptions={(s, code) for s in subjects for code in codes})
+        if watched := {c: levels[c] for c, (_, shift) in desk.shifts.items() if _matters(shift)}:
+            open_ones = Lookup(exceptions=watched_exceptions(watched))
             desk.exceptions.update((await work.find(open_ones)).exceptions)
-            draft = desk.draft("stock")
+            draft = Draft(desk, "stock")
             watch_levels(draft, watched)
             draft.accept()
         desk.changes.messages.extend(rows)
         await work.write(desk.changes)
 
-    async def _tell_gate(self, desk: Desk) -> None:
-        """Tell the gate what the ledger changed; where that fails, the keeper reconciles."""
-        for market, operations in desk.gate_shifts.items():
-            try:
-                await self._gate.shift(market, tuple(operations))
-            except ImvError as error:
-                _log.warning("gate.shift_lost", market=market, reason=error.detail)
+    async def _tell(self, tried: "_Tried") -> list[Settled]:
+        """Tell of the commit: everybody who listens, and the gate what the ledger changed.
 
-    async def _give_back(self, desks: list[Desk]) -> None:
+        Where the gate does not hear it, the keeper reconciles; nothing undoes the commit any more.
+        """
+        desk = tried.desk
+        if desk is not None:
+            self._committed(tried.outcomes, desk.changes)
+            for market, operations in desk.gate_shifts.items():
+                with _logged("gate.shift_lost", market):
+                    await self._gate.shift(market, tuple(operations))
+        return tried.outcomes
+
+    async def _give_back(self, tried: "_Tried") -> None:
         """Undo at the gate what a rolled back batch took; where that fails, the keeper reaps it."""
-        granted: dict[MarketId, list[OperationId]] = desks[0].granted if desks else {}
-        for market, operations in granted.items():
-            try:
+        for market, operations in tried.granted.items():
+            with _logged("gate.undo_lost", market):
                 await self._gate.undo(market, tuple(operations))
-            except ImvError as error:
-                _log.warning("gate.undo_lost", market=market, reason=error.detail)
 
-    async def _repair(self, desks: list[Desk], cells: frozenset[Cell]) -> None:
+    async def _repair(self, cells: frozenset[Cell]) -> None:
         markets: dict[MarketId, set[Cell]] = {}
         for cell in cells:
             market = self._directory.locations[cell.location].market
             markets.setdefault(market, set()).add(cell)
         for market, wrong in markets.items():
-            _log.warning("gate.too_generous", market=market, cells=len(wrong), batch=len(desks))
-            try:
+            _log.warning("gate.too_generous", market=market, cells=len(wrong))
+            with _logged("gate.repair_failed", market):
                 await self._keeper.repair(market, frozenset(wrong))
-            except ImvError as error:
-                _log.warning("gate.repair_failed", market=market, reason=error.detail)
 
     async def _isolate(self, messages: list[Message], defect: Exception) -> list[Settled]:
         """Run the halves apart; a culprit that stands alone is quarantined with its reason."""
@@ -219,30 +244,77 @@ class Batch:
         reason = f"cannot be applied: {type(defect).__name__}"
         return await self.run([msgspec.structs.replace(message, tasks=(Suspect(reason=reason),))])
 
-    async def _look_for(self, messages: list[Message], unknown: OutcomeUnknown) -> list[Settled]:
-        """The commit's answer was lost: the inbox tells whether it was done."""
-        wanted = Lookup(messages={(m.source, m.key) for m in messages if m.recorded})
+    async def _settle_lost(
+        self, messages: list[Message], tried: "_Tried", unknown: OutcomeUnknown
+    ) -> list[Settled] | None:
+        """The answer to the commit was lost: settle what was done, or have all run again."""
+        done = await self._look_for(messages, tried)
+        if done is None:
+            return [unknown for _ in messages]
+        if done:
+            return await self._tell(tried)
+        await self._give_back(tried)
+        return None
+
+    async def _look_for(self, messages: list[Message], tried: "_Tried") -> bool | None:
+        """Tell whether the commit was done; None when nobody can say now."""
+        keys = {(m.source, m.key) for m in messages if m.recorded}
+        ids = {message.id for message in messages}
         for _ in range(_COMMIT_LOOKS):
             try:
-                async with self._store.unit_of_work() as work:
-                    found = await work.find(wanted)
-            except ImvError:
-                await asyncio.sleep(_COMMIT_LOOK_S)
-                continue
-            ours = {row.id: row for row in found.messages.values()}
-            if any(message.id in ours for message in messages):
-                return [_from_row(ours.get(message.id), unknown) for message in messages]
-            return await self.run(messages)
-        return [unknown for _ in messages]
+                return await self._is_there(keys, ids) or not await self._void(tried)
+            except Conflict:
+                # Somebody has our operation ids: the late commit itself, or the reaper.
+                with suppress(ImvError):
+                    return await self._is_there(keys, ids) or not keys
+            except ImvError as error:
+                _log.info("batch.looks_again", reason=error.detail)
+            await asyncio.sleep(_COMMIT_LOOK_S)
+        return None
+
+    async def _is_there(self, keys: set[MessageKey], ids: set[MessageId]) -> bool:
+        async with self._store.unit_of_work() as work:
+            found = await work.find(Lookup(messages=keys))
+        return any(row.id in ids for row in found.messages.values())
+
+    async def _void(self, tried: "_Tried") -> bool:
+        """Take the operation ids of a commit that was not done, so that it cannot come late."""
+        now_us = to_us(self._clock.now())
+        voids = [
+            Movement(operation_id=operation, kind=_VOIDED, market=market, lines=(), at_us=now_us)
+            for market, operations in tried.granted.items()
+            for operation in operations
+        ]
+        if voids:
+            async with self._store.unit_of_work() as work:
+                await work.write(Changes(movements=voids))
+        return True
 
 
-def _from_row(row: InboxRow | None, unknown: OutcomeUnknown) -> Settled:
-    if row is None:
-        return unknown
-    return Outcome(
-        name=row.outcome,  # type: ignore[arg-type]  # written by us, from the same closed set
-        message_id=row.id,
-        order_id=row.order_id,
-        reason=row.reason,
-        answer=row.answer,
-    )
+class _Tried:
+    """What one attempt came to, as far as it came."""
+
+    def __init__(self) -> None:
+        self.desk: Desk | None = None
+        self.outcomes: list[Settled] = []
+
+    @property
+    def granted(self) -> dict[MarketId, list[OperationId]]:
+        """Return the operations that the gate may have granted."""
+        return self.desk.granted if self.desk else {}
+
+
+@contextmanager
+def _logged(event: str, market: MarketId) -> Iterator[None]:
+    """Log what the gate did not do; it is put right by its keeper, whatever failed."""
+    try:
+        yield
+    except ImvError as error:
+        _log.warning(event, market=market, reason=error.detail)
+    except Exception as defect:  # noqa: BLE001 - the ledger has the truth; the batch goes on
+        _log.error(event, market=market, exc_info=defect)
+
+
+def _matters(shift: Shift) -> bool:
+    """Tell whether a change may leave a level below what is promised, or end that."""
+    return bool(shift.on_hand) or shift.allocated < 0

@@ -2,13 +2,14 @@
 
 import msgspec
 
-from config.ids import LineId, LocationId, OrderId, Sku
-from handlers.cancel import cancel_everything, cancel_units
-from handlers.commands import CancelOrder, LineAsked, PlaceOrder
+from config.errors import Rejected
+from config.ids import LineId, OrderId, Sku
+from handlers.cancel import cancel_everything, cancel_units, publish_state, withdraw
+from handlers.commands import CancelOrder, Delivery, LineAsked, PlaceOrder
 from handlers.confirm_hold import confirm_hold
-from handlers.desk import Draft
+from handlers.draft import Draft
 from handlers.outcome import Applied
-from handlers.sell import book_sale
+from handlers.settle import location_of, settle_or_route, sku_of
 from store.ports import OrderFile
 from store.records import Order, OrderLine
 
@@ -18,6 +19,9 @@ def place_order(draft: Draft, command: PlaceOrder) -> Applied:
 
     An older version never overwrites. Two versions of the same instant (channels with whole seconds)
     are both applied, but one never brings cancelled units back.
+
+    Raises:
+        Rejected: the source's market is not in our network.
     """
     file = draft.order_of_ref(command.order.source, command.order.ref)
     if file is None:
@@ -30,65 +34,14 @@ def place_order(draft: Draft, command: PlaceOrder) -> Applied:
     return _amend(draft, file, command)
 
 
-def remap(draft: Draft, file: OrderFile) -> OrderFile:
-    """Look up the lines and the place that had no mapping when the order came."""
-    order = file.order
-    lines = tuple(
-        line if line.sku else msgspec.structs.replace(line, sku=_sku(draft, order.source, line))
-        for line in order.lines
-    )
-    place = order.location or _place_from_hold(draft, order)
-    file = msgspec.structs.replace(
-        file, order=msgspec.structs.replace(order, lines=lines, location=place)
-    )
-    return draft.save(file)
-
-
-def settle_or_route(draft: Draft, file: OrderFile, *, place: str = "") -> OrderFile:
-    """Hold the order where something is unmapped; else have it routed."""
-    order = file.order
-    open_lines = [line for line in order.lines if line.requires_shipping and line.unassigned > 0]
-    unmapped = sorted({line.item or line.line_ref for line in open_lines if not line.sku})
-    no_place = order.method in {"pickup", "handed_over"} and order.location is None
-    reasons = (("UNMAPPED_ITEM",) if unmapped else ()) + (
-        (f"UNMAPPED_PLACE:{place}",) if no_place else ()
-    )
-    draft_exceptions(draft, file, unmapped, place if no_place else None)
-    if reasons:
-        return _held(draft, file, reasons)
-    if order.hold_reasons:
-        file = msgspec.structs.replace(file, order=msgspec.structs.replace(order, hold_reasons=()))
-        file = draft.save(file)
-    if order.method == "handed_over":
-        return book_sale(draft, file)
-    if open_lines:
-        draft.route(order.id)
-        return file
-    return _set_state(draft, file, "accepted") if order.state == "captured" else file
-
-
-def draft_exceptions(draft: Draft, file: OrderFile, unmapped: list[str], place: str | None) -> None:
-    """Open or close the order's work items about what the catalog and the network do not know."""
-    order = file.order
-    if unmapped:
-        what: dict[str, str | int | list[str]] = {"source": order.source, "items": unmapped}
-        draft.open_exception("UNMAPPED_ITEM", order.id, what, file=file)
-    else:
-        draft.resolve_exception("UNMAPPED_ITEM", order.id)
-    if place is not None:
-        draft.open_exception(
-            "UNMAPPED_PLACE", order.id, {"source": order.source, "place": place}, file=file
-        )
-    else:
-        draft.resolve_exception("UNMAPPED_PLACE", order.id)
-
-
 def _capture(draft: Draft, command: PlaceOrder) -> Applied:
     file = draft.order_event(OrderFile(order=_new_order(draft, command)), "captured")
     if command.cancelled or _cancelled_before(draft, file):
         cancel_everything(draft, file, "cancelled when it came")
     elif not (command.hold_id and confirm_hold(draft, file)):
         settle_or_route(draft, file, place=command.delivery.place)
+    elif (settled := draft.order(file.order.id)) and settled.undecided:
+        return "accepted", file.order.id, "the hold does not match; decided anew"
     return "applied", file.order.id, ""
 
 
@@ -106,16 +59,16 @@ def _cancelled_before(draft: Draft, file: OrderFile) -> bool:
 
 def _new_order(draft: Draft, command: PlaceOrder) -> Order:
     source = command.order.source
-    directory, delivery = draft.facts.directory, command.delivery
-    at = None
-    if delivery.latitude is not None and delivery.longitude is not None:
-        at = (delivery.latitude, delivery.longitude)
-    return Order(
+    directory = draft.facts.directory
+    market = directory.market_of(source)  # type: ignore[arg-type]  # NewType of the same string
+    if market not in directory.markets:
+        raise Rejected(f"source {source!r} has no market of ours")
+    order = Order(
         id=OrderId(draft.facts.new_id()),
-        source=source,  # type: ignore[arg-type]  # the edge has checked that the source exists
+        source=source,  # type: ignore[arg-type]  # as above
         external_id=command.order.ref,
-        number=command.number or command.order.ref,
-        market=directory.market_of(source),  # type: ignore[arg-type]  # as above
+        number=command.order.ref,
+        market=market,
         state="captured",
         version=0,
         source_version=command.version,
@@ -123,18 +76,38 @@ def _new_order(draft: Draft, command: PlaceOrder) -> Order:
         placed_at=command.placed_at,
         captured_at=draft.facts.now,
         updated_at=draft.facts.now,
-        method=delivery.method,
-        location=directory.location_of(source, delivery.place) if delivery.place else None,  # type: ignore[arg-type]
-        country=delivery.country,
-        destination=at,
-        promise_latest=delivery.latest,
+        method=command.delivery.method,
         lines=tuple(_line(draft, source, asked) for asked in command.lines),
+        hold_id=command.hold_id or None,  # type: ignore[arg-type]  # as above
+    )
+    return _with_facts(_delivered_to(draft, order, command.delivery), command)
+
+
+def _with_facts(order: Order, command: PlaceOrder) -> Order:
+    """Take over what a version says that no decision hangs on."""
+    return msgspec.structs.replace(
+        order,
+        source_version=command.version,
+        number=command.number or order.number,
         total_minor=command.total_minor,
         tax_minor=command.tax_minor,
         shipping_minor=command.shipping_minor,
         tax_included=command.tax_included,
         customer_label=command.customer_label,
-        hold_id=command.hold_id or None,  # type: ignore[arg-type]  # NewType of the same string
+    )
+
+
+def _delivered_to(draft: Draft, order: Order, delivery: Delivery) -> Order:
+    at = None
+    if delivery.latitude is not None and delivery.longitude is not None:
+        at = (delivery.latitude, delivery.longitude)
+    return msgspec.structs.replace(
+        order,
+        method=delivery.method,
+        location=location_of(draft, order.source, delivery.place),
+        country=delivery.country,
+        destination=at,
+        promise_latest=delivery.latest,
     )
 
 
@@ -152,92 +125,92 @@ def _line(draft: Draft, source: str, asked: LineAsked) -> OrderLine:
         requires_shipping=asked.requires_shipping,
         ordered=asked.quantity,
     )
-    return msgspec.structs.replace(line, sku=_sku(draft, source, line))
+    return msgspec.structs.replace(line, sku=sku_of(draft, source, line))
 
 
-def _sku(draft: Draft, source: str, line: OrderLine) -> Sku:
-    """Map by the channel's item id, else by a SKU of the channel that is one of ours, else to none."""
-    found = draft.desk.found
-    mapped = found.sku_of_item.get((source, line.item))
-    if mapped:
-        return mapped
-    own = Sku(line.channel_sku)
-    return own if own in found.skus else Sku("")
-
-
-def _place_from_hold(draft: Draft, order: Order) -> LocationId | None:
-    for reason in order.hold_reasons:
-        code, _, place = reason.partition(":")
-        if code == "UNMAPPED_PLACE" and place:
-            return draft.facts.directory.location_of(order.source, place)
-    return None
-
-
-def _held(draft: Draft, file: OrderFile, reasons: tuple[str, ...]) -> OrderFile:
-    if file.order.hold_reasons == reasons:
-        return file
-    order = msgspec.structs.replace(file.order, state="held", hold_reasons=reasons)
-    return draft.order_event(msgspec.structs.replace(file, order=order), "held", ", ".join(reasons))
-
-
-def _set_state(draft: Draft, file: OrderFile, state: str) -> OrderFile:
-    order = msgspec.structs.replace(file.order, state=state)
-    return draft.order_event(msgspec.structs.replace(file, order=order), state)
+def _asked(command: PlaceOrder) -> dict[str, int]:
+    return {line.line_ref: line.quantity for line in command.lines}
 
 
 def _differs(order: Order, command: PlaceOrder) -> bool:
-    asked = {line.line_ref: line.quantity for line in command.lines}
     have = {line.line_ref: line.ordered - line.cancelled for line in order.lines}
-    return command.cancelled != (order.state == "cancelled") or asked != have
+    asked = have.keys() | _asked(command).keys()
+    wanted = {ref: _asked(command).get(ref, 0) for ref in asked}
+    return command.cancelled != (order.state == "cancelled") or wanted != {
+        ref: have.get(ref, 0) for ref in asked
+    }
 
 
 def _amend(draft: Draft, file: OrderFile, command: PlaceOrder) -> Applied:
     """Bring the record to the channel's newer version: cancel, reduce, add."""
-    tie = command.version == file.order.source_version
-    order = msgspec.structs.replace(file.order, source_version=command.version)
+    before = file.order
+    order = _with_facts(before, command)
     file = draft.save(msgspec.structs.replace(file, order=order))
-    order_id = order.id
     if order.state == "cancelled":
-        return "ignored", order_id, "the order is cancelled"
+        return "ignored", order.id, "the order is cancelled"
     if command.cancelled:
         cancel_everything(draft, file, "cancelled by the channel")
-        return "applied", order_id, ""
-    before = file.order
+        return "applied", order.id, ""
+    tie = command.version == before.source_version
+    file, moved = _with_delivery(draft, file, command.delivery)
     file = _with_more(draft, file, command, tie=tie)
-    file, fewer = _with_fewer(draft, file, command)
-    if not fewer and file.order.lines == before.lines:
-        draft.save(
-            draft.note(file, "order.confirmed", "a newer version brought no change of lines")
-        )
-        return "applied", order_id, "no change of lines"
-    file = draft.order_event(file, "amended")
-    if file.order.method != "handed_over":
-        settle_or_route(draft, file)
-    return "applied", order_id, ""
+    file = _with_fewer(draft, file, command)
+    if not moved and file.order.lines == before.lines:
+        note = "a newer version brought no change of lines"
+        draft.save(draft.note(file, "order.confirmed", note))
+        return "applied", order.id, "no change of lines"
+    file = publish_state(draft, file, "amended")
+    if file.order.state != "cancelled":
+        settle_or_route(draft, file, place=command.delivery.place)
+    return "applied", order.id, ""
+
+
+def _with_delivery(draft: Draft, file: OrderFile, delivery: Delivery) -> tuple[OrderFile, bool]:
+    """Take over another delivery while nobody works on the goods; tell whether it moves them.
+
+    A place that we do not know is no other place; where work has begun, the first delivery stands.
+    """
+    before = file.order
+    after = _delivered_to(draft, before, delivery)
+    if after.method == before.method and after.location is None:
+        after = msgspec.structs.replace(after, location=before.location)
+    if (after.method, after.location) == (before.method, before.location):
+        return draft.save(msgspec.structs.replace(file, order=after)), False
+    free = withdraw(draft, file, "another delivery")
+    if free is None:
+        told = f"{delivery.method} {delivery.place}: too late, the goods are being worked on"
+        return draft.save(draft.note(file, "order.delivery_kept", told)), False
+    order = _delivered_to(draft, free.order, delivery)
+    return draft.save(msgspec.structs.replace(free, order=order)), True
 
 
 def _with_more(draft: Draft, file: OrderFile, command: PlaceOrder, *, tie: bool) -> OrderFile:
-    known = {line.line_ref: line for line in file.order.lines}
-    lines = dict(known)
+    lines = {line.line_ref: line for line in file.order.lines}
     for asked in command.lines:
-        have = known.get(asked.line_ref)
+        have = lines.get(asked.line_ref)
         if have is None:
             lines[asked.line_ref] = _line(draft, file.order.source, asked)
-        elif asked.quantity > have.ordered - have.cancelled and not (tie and have.cancelled):
-            lines[asked.line_ref] = msgspec.structs.replace(
-                have, ordered=asked.quantity + have.cancelled
-            )
+            continue
+        more = asked.quantity - (have.ordered - have.cancelled)
+        if tie and have.cancelled:
+            more = 0
+        lines[asked.line_ref] = msgspec.structs.replace(
+            have,
+            ordered=have.ordered + max(0, more),
+            title=asked.title,
+            unit_price_minor=asked.unit_price_minor,
+            tax_minor=asked.tax_minor,
+            discount_minor=asked.discount_minor,
+        )
     order = msgspec.structs.replace(file.order, lines=tuple(lines.values()))
     return draft.save(msgspec.structs.replace(file, order=order))
 
 
-def _with_fewer(draft: Draft, file: OrderFile, command: PlaceOrder) -> tuple[OrderFile, bool]:
-    asked = {line.line_ref: line.quantity for line in command.lines}
+def _with_fewer(draft: Draft, file: OrderFile, command: PlaceOrder) -> OrderFile:
+    asked = _asked(command)
     fewer = {
         line.id: line.ordered - line.cancelled - asked.get(line.line_ref, 0)
         for line in file.order.lines
         if line.ordered - line.cancelled > asked.get(line.line_ref, 0)
     }
-    if not fewer:
-        return file, False
-    return cancel_units(draft, file, fewer, "reduced by the channel"), True
+    return cancel_units(draft, file, fewer, "reduced by the channel") if fewer else file

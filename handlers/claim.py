@@ -47,7 +47,7 @@ class Claims:
         """Keep a contradiction once under a key of its own; a repeat needs nothing more."""
         if message.fingerprint == fingerprint or message.operator:
             return
-        key = _conflict_key(message)
+        key = conflict_key(message)
         if key not in self._known and key not in self._conflicts:
             self._conflicts.add(key)
             self.conflicting.append(message)
@@ -75,7 +75,7 @@ class Claims:
                 rows.append(_row(message, message.key, outcome))
         for message in self.conflicting:
             outcome = Outcome(name="quarantined", message_id=message.id, reason=KeyReused().detail)
-            rows.append(_row(message, _conflict_key(message)[1], outcome))
+            rows.append(_row(message, conflict_key(message)[1], outcome))
         return rows
 
     def _repeated(
@@ -122,7 +122,8 @@ def _outcome(message: Message, result: Result | Rejected, decided: Decided) -> O
     )
 
 
-def _conflict_key(message: Message) -> MessageKey:
+def conflict_key(message: Message) -> MessageKey:
+    """Return the key under which the inbox keeps a message that contradicts the first of its key."""
     return message.source, f"{message.key}{CONFLICT}{message.fingerprint.hex()[:32]}"
 
 

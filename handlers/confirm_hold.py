@@ -3,7 +3,7 @@
 import msgspec
 
 from config.ids import OperationId
-from handlers.desk import Draft
+from handlers.draft import Draft
 from handlers.groups import assign
 from routing.sourcing.problem import Assignment
 from store.gate_port import Cell

@@ -3,12 +3,12 @@
 import msgspec
 
 from config.ids import FulfilmentId, LineId, LocationId, OperationId
-from handlers.desk import Draft
-from handlers.lifecycle import with_line_changes
+from handlers.draft import Draft
+from handlers.lifecycle import derive_state, with_line_changes
 from routing.sourcing.problem import Assignment
 from store.gate_port import Cell
-from store.ports import OrderFile
-from store.records import Fulfilment, FulfilmentLine, Order
+from store.ports import FulfilmentFile, OrderFile
+from store.records import Fulfilment, FulfilmentLine, Order, OrderState
 
 
 def assign(
@@ -29,16 +29,25 @@ def assign(
     file = msgspec.structs.replace(file, order=order, undecided=False)
     draft.resolve_exception("UNFILLABLE", order.id)
     if order.state in {"captured", "held"}:
-        file = _event(draft, file, "accepted")
-    file = _event(draft, file, "routed" if file.order.state == "accepted" else "changed")
-    for location in sorted({one.location for one in assignments}):
-        group = _group(draft, file.order, location, assignments)
+        file = _event(draft, file, "accepted", "accepted")
+    groups = [
+        _group(draft, order, location, assignments)
+        for location in sorted({one.location for one in assignments})
+    ]
+    file = _routed(draft, file, groups)
+    for group in groups:
         file = draft.fulfilment_event(file, group, "assigned")
     return file
 
 
-def _event(draft: Draft, file: OrderFile, name: str) -> OrderFile:
-    state = name if name in {"accepted", "routed"} else file.order.state
+def _routed(draft: Draft, file: OrderFile, groups: list[Fulfilment]) -> OrderFile:
+    """Publish what the order is with these groups; `routed` unless work on others goes on."""
+    with_them = (*file.fulfilments, *(FulfilmentFile(group) for group in groups))
+    state = derive_state(msgspec.structs.replace(file, fulfilments=with_them))
+    return _event(draft, file, state, "routed" if state == "routed" else "changed")
+
+
+def _event(draft: Draft, file: OrderFile, state: OrderState, name: str) -> OrderFile:
     order = msgspec.structs.replace(file.order, state=state)
     return draft.order_event(msgspec.structs.replace(file, order=order), name)
 

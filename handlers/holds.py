@@ -7,7 +7,8 @@ import msgspec
 from config.errors import InvalidTransition, NotFound, Rejected
 from config.ids import HoldId
 from handlers.actions import EndHold, PlaceHold
-from handlers.desk import Draft, HoldWish
+from handlers.desk import HoldWish
+from handlers.draft import Draft
 from handlers.message import Message
 from handlers.outcome import Applied
 from store.gate_port import Cell

@@ -23,8 +23,14 @@ _EFFECT: Final[dict[FulfilmentAction, tuple[FulfilmentState, str]]] = {
     "deliver": ("delivered", "delivered"),
     "reject": ("rejected", "rejected"),
 }
-_BEFORE_HANDOFF: Final = frozenset(
-    {"assigned", "acknowledged", "picking", "picked", "staged", "ready", "packed"}
+_BEFORE_HANDOFF: Final = (
+    "assigned",
+    "acknowledged",
+    "picking",
+    "picked",
+    "packed",
+    "staged",
+    "ready",
 )
 _ALLOWED: Final[dict[Method, dict[FulfilmentAction, frozenset[str]]]] = {
     "pickup": {
@@ -50,7 +56,9 @@ _ALLOWED: Final[dict[Method, dict[FulfilmentAction, frozenset[str]]]] = {
     "handed_over": {},
     "digital": {},
 }
-_WORKING: Final = _BEFORE_HANDOFF - {"assigned", "acknowledged"}
+_UNTOUCHED: Final = frozenset(_BEFORE_HANDOFF[:2])
+_WORKING: Final = frozenset(_BEFORE_HANDOFF[2:])
+_PICKED: Final = frozenset(_BEFORE_HANDOFF[3:])
 
 
 def follow(fulfilment: Fulfilment, action: FulfilmentAction) -> tuple[FulfilmentState, str]:
@@ -82,6 +90,21 @@ def cancellable(fulfilment: Fulfilment) -> bool:
     return fulfilment.state in _BEFORE_HANDOFF
 
 
+def progress(fulfilment: Fulfilment) -> int:
+    """Return how far the work on a cancellable fulfilment has come, to undo the least of it."""
+    return _BEFORE_HANDOFF.index(fulfilment.state)
+
+
+def untouched(fulfilment: Fulfilment) -> bool:
+    """Tell whether nobody has begun to pick."""
+    return fulfilment.state in _UNTOUCHED
+
+
+def is_picked(fulfilment: Fulfilment) -> bool:
+    """Tell whether its units are off the shelf, and still with us."""
+    return fulfilment.state in _PICKED
+
+
 def derive_state(file: OrderFile) -> OrderState:  # noqa: PLR0911 - one return for each state
     """Return the header state that lines and fulfilments add up to (design: domain 2.2)."""
     order = file.order
@@ -97,7 +120,9 @@ def derive_state(file: OrderFile) -> OrderState:  # noqa: PLR0911 - one return f
         return "held"
     if any(is_open(group.fulfilment) for group in file.fulfilments):
         return "routed"
-    return order.state
+    if any(line.short for line in order.lines):
+        return "held"
+    return order.state if order.state in {"captured", "held"} else "accepted"
 
 
 def with_line_changes(order: Order, changes: dict[LineId, dict[str, int]]) -> Order:
@@ -114,6 +139,6 @@ def with_line_changes(order: Order, changes: dict[LineId, dict[str, int]]) -> Or
 
 
 def state_event(before: OrderState, after: OrderState) -> str:
-    """Return the event that tells of a derived state; `changed` where it has none of its own."""
+    """Return the event of a state that is new; '' where it has none of its own."""
     own = {"cancelled", "fulfilled", "held", "routed"}
-    return after if after in own and after != before else "changed"
+    return after if after in own and after != before else ""

@@ -1,6 +1,6 @@
 """What a batch has to read before it can decide."""
 
-from config.ids import OrderId, Sku, SourceId
+from config.ids import HoldId, OrderId, Sku, SourceId
 from handlers.actions import (
     ActOnFulfilment,
     DecideOrders,
@@ -13,6 +13,7 @@ from handlers.actions import (
     SettleFetch,
     Task,
 )
+from handlers.claim import conflict_key
 from handlers.commands import (
     CancelOrder,
     CountStock,
@@ -25,11 +26,13 @@ from handlers.commands import (
 from handlers.desk import Facts
 from handlers.message import Message
 from handlers.parking import PAYMENT, decode_command
+from handlers.payments import tender_id
 from handlers.stock import cell_of
 from store.gate_port import Cell
-from store.ports import Found, Lookup
+from store.ports import Found, Lookup, MessageKey
 
-_ORDER_CODES = ("UNFILLABLE", "UNMAPPED_ITEM", "UNMAPPED_PLACE", "CANCEL_RACE", "CAPTURE_FAILED")
+_ORDER_CODES = ("UNFILLABLE", "UNMAPPED_ITEM", "UNMAPPED_PLACE", "CANCEL_RACE")
+_TENDER_CODES = ("CAPTURE_FAILED", "PAYMENT_DISPUTED")
 
 
 def lookup_of(messages: list[Message]) -> Lookup:
@@ -45,7 +48,7 @@ def lookup_of(messages: list[Message]) -> Lookup:
 
 def second_lookup(messages: list[Message], facts: Facts, found: Found) -> Lookup | None:
     """Return what only the first look showed to be needed, None when nothing is."""
-    lookup = Lookup()
+    lookup = Lookup(messages=_contradictions(messages, found))
     for source, cell in _counted(messages, facts, found):
         lookup.exceptions.add((f"{source}:{cell.sku}@{cell.location}", "STOCK_DIFFERENCE"))
     deciding = {
@@ -58,6 +61,7 @@ def second_lookup(messages: list[Message], facts: Facts, found: Found) -> Lookup
     for file in found.orders.values():
         order = file.order
         lookup.exceptions |= {(order.id, code) for code in _ORDER_CODES}
+        lookup.exceptions |= {(g.fulfilment.id, "SHORT_PICK") for g in file.fulfilments}
         if order.id in deciding:
             lookup.items |= {(order.source, line.item) for line in order.lines if not line.sku}
             lookup.skus |= {Sku(line.channel_sku) for line in order.lines if not line.sku}
@@ -66,16 +70,24 @@ def second_lookup(messages: list[Message], facts: Facts, found: Found) -> Lookup
         for parked in waiting:
             child = decode_command(parked.command)
             if isinstance(child, RecordPayment):
-                lookup.parents.add((parked.message[0], PAYMENT + child.payment_ref))
+                _add_payment(lookup, parked.message[0], child.payment_ref)
     return lookup if lookup != Lookup() else None
 
 
+def third_lookup(more: Found) -> Lookup | None:
+    """Return the work items of children that the second look found waiting for too long."""
+    late = {one.id for waiting in more.parked.values() for one in waiting if one.overdue}
+    return Lookup(exceptions={(one, "OUT_OF_ORDER") for one in late}) if late else None
+
+
 def merge(found: Found, more: Found) -> Found:
-    """Lay the second look over the first."""
+    """Lay a later look over the first."""
+    found.messages.update(more.messages)
     found.sku_of_item.update(more.sku_of_item)
     found.skus |= more.skus
     found.exceptions.update(more.exceptions)
-    found.parked.update(more.parked)
+    for parent, waiting in more.parked.items():
+        found.parked.setdefault(parent, waiting)
     return found
 
 
@@ -118,7 +130,7 @@ def _add_task(lookup: Lookup, source: SourceId, task: Task) -> None:  # noqa: C9
             for line in task.lines:
                 _add_item(lookup, task.order.source, line.item, line.sku)
             if task.hold_id:
-                lookup.holds.add(task.hold_id)  # type: ignore[arg-type]  # NewType of the same string
+                lookup.holds.add(HoldId(task.hold_id))
         case CancelOrder() | ReportFulfilment() | FetchOrder():
             lookup.orders.add((task.order.source, task.order.ref))
         case RecordPayment() | RecordRefund():
@@ -127,7 +139,7 @@ def _add_task(lookup: Lookup, source: SourceId, task: Task) -> None:  # noqa: C9
             elif task.payment_ref:
                 lookup.payments.add((source, task.payment_ref))
             if isinstance(task, RecordPayment):
-                lookup.parents.add((source, PAYMENT + task.payment_ref))
+                _add_payment(lookup, source, task.payment_ref)
         case CountStock():
             _add_counts(lookup, source, task)
         case ActOnFulfilment():
@@ -145,6 +157,22 @@ def _add_task(lookup: Lookup, source: SourceId, task: Task) -> None:  # noqa: C9
             lookup.exceptions.add((task.parked_id, "OUT_OF_ORDER"))
         case ImportStock() | PlaceHold() | PostponeFetch() | _:
             return
+
+
+def _contradictions(messages: list[Message], found: Found) -> set[MessageKey]:
+    """Return under which keys contradictions to known messages would be kept already."""
+    known = found.messages
+    return {
+        conflict_key(message)
+        for message in messages
+        if (row := known.get((message.source, message.key)))
+        and row.fingerprint != message.fingerprint
+    }
+
+
+def _add_payment(lookup: Lookup, source: SourceId, payment_ref: str) -> None:
+    lookup.parents.add((source, PAYMENT + payment_ref))
+    lookup.exceptions |= {(tender_id(source, payment_ref), code) for code in _TENDER_CODES}
 
 
 def _add_item(lookup: Lookup, source: str, item: str, sku: str) -> None:

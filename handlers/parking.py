@@ -15,7 +15,7 @@ from handlers.commands import (
     RecordRefund,
     ReportFulfilment,
 )
-from handlers.desk import Draft
+from handlers.draft import Draft, What
 from handlers.message import Message
 from handlers.outcome import Applied
 from store.ports import Parked, Ref
@@ -55,14 +55,13 @@ def take_waiting(draft: Draft, parent: Ref) -> list[tuple[SourceId, Command]]:
     taken = []
     for parked in draft.waiting_for(parent):
         draft.unpark(parked)
-        draft.resolve_exception("OUT_OF_ORDER", parked.id)
         taken.append((parked.message[0], decode_command(parked.command)))
     return taken
 
 
 def expire_parked(draft: Draft, command: ExpireParked) -> Applied:
     """Show a child whose parent has not come in time; it still waits."""
-    what: dict[str, str | int | list[str]] = {
+    what: What = {
         "source": command.source,
         "key": command.key,
         "parent": f"{command.parent[0]}:{command.parent[1]}",

@@ -1,18 +1,22 @@
-"""Money facts that belong to an order: authorised, captured, failed, disputed, refunded."""
+"""Money facts that belong to an order: authorised, captured, failed, disputed, refunded.
+
+They come in any order, so each is merged by its own version and by what it can only add to.
+"""
 
 import msgspec
 
 from config.ids import LineId, OrderId, SourceId
-from handlers.cancel import cancel_units, publish_state
+from handlers.cancel import cancel_some
 from handlers.commands import OrderKey, RecordPayment, RecordRefund
-from handlers.desk import Draft
+from handlers.draft import Draft, What
 from handlers.lifecycle import with_line_changes
 from handlers.outcome import Applied
 from store.ports import OrderFile
-from store.records import Refund, Tender
+from store.records import Order, Refund, Tender
 
 # Providers have whole seconds: within one instant the state that comes later in a payment's life wins.
 _RANK = {"planned": 0, "authorised": 1, "failed": 2, "voided": 2, "captured": 3, "disputed": 4}
+_REFUND_RANK = {"pending": 0, "failed": 1, "succeeded": 2}
 _EVENT = {
     "authorised": "authorised",
     "captured": "captured",
@@ -23,26 +27,26 @@ _EVENT = {
 
 
 def record_payment(draft: Draft, source: SourceId, command: RecordPayment) -> Applied | None:
-    """Bring a tender up to what the payment became; None: its order is not known yet."""
+    """Bring a tender up to what the payment became; None: its order is not known yet.
+
+    The newest state stands; an older fact may still tell an amount that the newer did not.
+    """
     file = _order_of(draft, source, command.order, command.payment_ref)
     if file is None:
         return None
     order = file.order
-    tender_id = f"{source}:{command.payment_ref}"
-    known = {tender.id: tender for tender in order.tenders}
-    old = known.get(tender_id)
     draft.join_payment(source, command.payment_ref, order.id)
-    if old and (command.version, _RANK[command.state]) <= (old.source_version, _RANK[old.state]):
+    known = {tender.id: tender for tender in order.tenders}
+    old = known.get(tender_id(source, command.payment_ref))
+    tender = _tender(old, source, order.id, command)
+    if tender == old:
         return "ignored", order.id, f"stale: the payment is {old.state} already"
-    tender = _tender(old, tender_id, source, order.id, command)
-    known[tender_id] = tender
-    order = msgspec.structs.replace(order, tenders=tuple(known.values()))
+    tender = msgspec.structs.replace(tender, version=tender.version + 1)
+    known[tender.id] = tender
     event = _EVENT[command.state]
-    file = draft.note(
-        msgspec.structs.replace(file, order=order),
-        f"payment.{event}",
-        f"{tender.payment_ref}: {command.amount_minor} {command.currency}",
-    )
+    detail = f"{tender.payment_ref}: {command.amount_minor} {command.currency}"
+    order = msgspec.structs.replace(order, tenders=tuple(known.values()))
+    file = draft.note(msgspec.structs.replace(file, order=order), f"payment.{event}", detail)
     draft.save(file)
     draft.payment_event(tender, event)
     _watch(draft, file, tender)
@@ -55,35 +59,25 @@ def record_refund(draft: Draft, source: SourceId, command: RecordRefund) -> Appl
     if file is None:
         return None
     order = file.order
-    refund_id = f"{source}:{command.refund_ref}"
     known = {refund.id: refund for refund in order.refunds}
-    old = known.get(refund_id)
-    if old and (command.version < old.source_version or old.state == command.state):
-        return "ignored", order.id, f"the refund is {old.state} already"
-    refund = Refund(
-        id=refund_id,
-        source=source,
-        refund_ref=command.refund_ref,
-        payment_ref=command.payment_ref,
-        order_id=order.id,
-        state=command.state,
-        amount_minor=command.amount_minor,
-        currency=command.currency,
-        version=(old.version if old else 0) + 1,
-        source_version=command.version,
-    )
-    known[refund_id] = refund
+    old = known.get(f"{source}:{command.refund_ref}")
+    if old and not _is_newer(old, command):
+        return "ignored", order.id, f"stale: the refund is {old.state} already"
+    refund = _refund(old, source, order.id, command)
+    known[refund.id] = refund
     order = msgspec.structs.replace(order, refunds=tuple(known.values()))
-    file = draft.note(
-        msgspec.structs.replace(file, order=order),
-        "payment.refunded",
-        f"{command.state}: {command.amount_minor} {command.currency}",
-    )
+    detail = f"{command.state}: {command.amount_minor} {command.currency}"
+    file = draft.note(msgspec.structs.replace(file, order=order), "payment.refunded", detail)
     draft.save(file)
     draft.payment_event(refund, "failed" if command.state == "failed" else "refunded")
-    if old is None and command.lines:
-        _refund_units(draft, file, command)
+    told = source == order.source and _is_told(order, command)
+    _refund_units(draft, file, command, old=old, told=told)
     return "applied", order.id, ""
+
+
+def tender_id(source: str, payment_ref: str) -> str:
+    """Return the id of a payment's tender, which its work items stand under."""
+    return f"{source}:{payment_ref}"
 
 
 def _order_of(
@@ -95,60 +89,92 @@ def _order_of(
 
 
 def _tender(
-    old: Tender | None, tender_id: str, source: SourceId, order_id: OrderId, command: RecordPayment
+    old: Tender | None, source: SourceId, order_id: OrderId, command: RecordPayment
 ) -> Tender:
-    captured = old.captured_minor if old else 0
-    authorised = old.authorised_minor if old else 0
-    if command.state == "captured":
-        captured = command.amount_minor
-        authorised = max(authorised, captured)
-    elif command.state == "authorised":
-        authorised = command.amount_minor
-    return Tender(
-        id=tender_id,
+    """Merge a fact; amounts are totals so far, so the largest told is the newest."""
+    tender = old or Tender(
+        id=tender_id(source, command.payment_ref),
         source=source,
         payment_ref=command.payment_ref,
         order_id=order_id,
-        state=command.state,
+        state="planned",
         currency=command.currency,
-        authorised_minor=authorised,
-        captured_minor=captured,
-        version=(old.version if old else 0) + 1,
         source_version=command.version,
     )
+    told = command.amount_minor
+    captured = max(tender.captured_minor, told if command.state == "captured" else 0)
+    authorised = max(tender.authorised_minor, told if command.state == "authorised" else 0)
+    tender = msgspec.structs.replace(
+        tender, authorised_minor=max(authorised, captured), captured_minor=captured
+    )
+    newest = (tender.source_version, _RANK[tender.state])
+    if (command.version, _RANK[command.state]) <= newest:
+        return tender
+    return msgspec.structs.replace(tender, state=command.state, source_version=command.version)
 
 
 def _watch(draft: Draft, file: OrderFile, tender: Tender) -> None:
     """Open a work item where a person must look: a failed capture, or a dispute."""
-    what: dict[str, str | int | list[str]] = {
+    what: What = {
         "payment": tender.payment_ref,
         "amount_minor": tender.captured_minor or tender.authorised_minor,
         "currency": tender.currency,
     }
     if tender.state == "failed":
-        draft.open_exception("CAPTURE_FAILED", file.order.id, what, file=file)
-    elif tender.state == "disputed":
-        draft.open_exception("PAYMENT_DISPUTED", file.order.id, what, file=file)
-    elif tender.state == "captured":
-        draft.resolve_exception("CAPTURE_FAILED", file.order.id)
+        draft.open_exception("CAPTURE_FAILED", tender.id, what, file=file)
+    else:
+        draft.resolve_exception("CAPTURE_FAILED", tender.id)
+    if tender.state == "disputed":
+        draft.open_exception("PAYMENT_DISPUTED", tender.id, what, file=file)
 
 
-def _refund_units(draft: Draft, file: OrderFile, command: RecordRefund) -> None:
-    """Count refunded units; those that never left and will not leave are cancelled."""
-    by_ref = {line.line_ref: line for line in file.order.lines}
+def _is_newer(old: Refund, command: RecordRefund) -> bool:
+    before = (old.source_version, _REFUND_RANK[old.state])
+    return before < (command.version, _REFUND_RANK[command.state])
+
+
+def _refund(
+    old: Refund | None, source: SourceId, order_id: OrderId, command: RecordRefund
+) -> Refund:
+    return Refund(
+        id=f"{source}:{command.refund_ref}",
+        source=source,
+        refund_ref=command.refund_ref,
+        payment_ref=command.payment_ref,
+        order_id=order_id,
+        state=command.state,
+        amount_minor=command.amount_minor,
+        currency=command.currency,
+        version=(old.version if old else 0) + 1,
+        source_version=command.version,
+    )
+
+
+def _refund_units(
+    draft: Draft, file: OrderFile, command: RecordRefund, *, old: Refund | None, told: bool
+) -> None:
+    """Count refunded units while the money goes back; cancel those that never left, once.
+
+    `told`: the order's present version has left them out already.
+    """
+    counted = int(command.state != "failed") - int(old is not None and old.state != "failed")
+    by_ref = {line.line_ref: line.id for line in file.order.lines}
     refunded: dict[LineId, dict[str, int]] = {}
     cancelled: dict[LineId, int] = {}
     for asked in command.lines:
-        line = by_ref.get(asked.line_ref)
-        if line is None:
+        if (line := by_ref.get(asked.line_ref)) is None:
             continue
-        refunded[line.id] = {
-            "refunded": refunded.get(line.id, {}).get("refunded", 0) + asked.quantity
-        }
+        before = refunded.get(line, {}).get("refunded", 0)
+        refunded[line] = {"refunded": before + counted * asked.quantity}
         if asked.restock == "cancel":
-            cancelled[line.id] = min(line.open, cancelled.get(line.id, 0) + asked.quantity)
+            cancelled[line] = cancelled.get(line, 0) + asked.quantity
     order = with_line_changes(file.order, refunded)
-    file = draft.save(msgspec.structs.replace(file, order=order))
-    if any(cancelled.values()):
-        file = cancel_units(draft, file, cancelled, "refunded before it was sent")
-    publish_state(draft, file, "changed", "refunded")
+    if order != file.order:
+        file = draft.save(msgspec.structs.replace(file, order=order))
+    if old is None and cancelled and not told and order.state != "cancelled":
+        cancel_some(draft, file, cancelled, "refunded before it was sent", "changed")
+
+
+def _is_told(order: Order, command: RecordRefund) -> bool:
+    """Tell whether the order's present version is newer, so that it knows of this refund."""
+    return 0 < command.version <= order.source_version

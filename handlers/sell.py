@@ -3,17 +3,17 @@
 import msgspec
 
 from config.ids import FulfilmentId
-from handlers.desk import Draft
-from handlers.lifecycle import with_line_changes
+from handlers.draft import Draft
+from handlers.lifecycle import derive_state, with_line_changes
 from store.gate_port import Cell
 from store.ports import OrderFile, Shift
 from store.records import Fulfilment, FulfilmentLine
 
 
 def book_sale(draft: Draft, file: OrderFile) -> OrderFile:
-    """Book the order as shipped at its location, which may go below zero; it is not routed.
+    """Book as shipped at its location what of the order is not booked yet; it is not routed.
 
-    The batch opens `NEGATIVE_ON_HAND` where the level ends below zero.
+    The level may go below zero: the batch opens `NEGATIVE_ON_HAND` then.
     """
     order = file.order
     location = order.location
@@ -46,6 +46,9 @@ def book_sale(draft: Draft, file: OrderFile) -> OrderFile:
         updated_at=draft.facts.now,
         customer_label=order.customer_label,
     )
-    order = msgspec.structs.replace(with_line_changes(order, sold), state="fulfilled")
-    file = draft.order_event(msgspec.structs.replace(file, order=order), "fulfilled")
+    order = with_line_changes(order, sold)
+    state = derive_state(msgspec.structs.replace(file, order=order))
+    event = "fulfilled" if state == "fulfilled" != file.order.state else "changed"
+    order = msgspec.structs.replace(order, state=state)
+    file = draft.order_event(msgspec.structs.replace(file, order=order), event)
     return draft.fulfilment_event(file, group, "collected")

@@ -13,7 +13,9 @@ from config.errors import OutcomeUnknown, Rejected, Unavailable
 from config.ids import LocationId, MarketId, OperationId, OrderId, Sku
 from config.limits import REROUTE_MAX, ROUTE_LOOP_MS_MAX
 from handlers.actions import PlaceHold
+from handlers.cancel import publish_state
 from handlers.desk import Desk, HoldWish
+from handlers.draft import Draft, What
 from handlers.groups import assign
 from handlers.lifecycle import derive_state
 from routing.sourcing.estimate import estimate_ms
@@ -24,6 +26,7 @@ from store.ports import HoldFile, Movement, OrderFile, Take
 from store.records import Hold, HoldLine
 
 View = dict[Sku, dict[LocationId, int]]
+BY = "routing"
 _ASK_AGAIN = 2
 
 
@@ -73,25 +76,35 @@ class _Market:
         self._market = market
         self._decided = decided
         self._view: View = {}
+        self._open: dict[str, Wish] = {}
 
     async def decide(self, wishes: list[Wish]) -> None:
+        """Settle every wish: granted, held for want of stock, or decided later."""
+        self._open = {wish.id: wish for wish in wishes}
         skus = frozenset(d.sku for wish in wishes for d in wish.problem.demands)
         try:
             self._view = await self._gate.available(self._market, skus)
+            self._expect(skus)
             for _ in range(REROUTE_MAX + 1):
-                wishes = await self._attempt(wishes)
-                if not wishes:
-                    return
-            for wish in wishes:
-                self._refuse(wish, await _solve(wish.problem, self._view))
+                if self._open:
+                    await self._attempt()
+            late = Unavailable("others were faster each time; ask again")
+            self._defer(late)
         except Unavailable as error:
-            self._defer(wishes, error)
+            self._defer(error)
 
-    async def _attempt(self, wishes: list[Wish]) -> list[Wish]:
-        """Plan all, reserve all that can be filled; return those that came too late."""
+    def _expect(self, skus: frozenset[Sku]) -> None:
+        """Count what earlier messages of this batch take from stock as gone already."""
+        for cell, (_, shift) in self._desk.shifts.items():
+            if cell.sku in skus and shift.available < 0:
+                places = self._view.setdefault(cell.sku, {})
+                places[cell.location] = places.get(cell.location, 0) + shift.available
+
+    async def _attempt(self) -> None:
+        """Plan all, reserve all that can be filled; who came too late stays open."""
         asked: list[tuple[Wish, RoutePlan, Operation]] = []
         seen = {sku: dict(places) for sku, places in self._view.items()}
-        for wish in wishes:
+        for wish in list(self._open.values()):
             plan = await _solve(wish.problem, seen)
             if plan.unfilled or not plan.assignments:
                 self._refuse(wish, plan)
@@ -101,7 +114,6 @@ class _Market:
                 seen[cell.sku][cell.location] -= units
             asked.append((wish, plan, operation))
         answers = await self._reserve(tuple(operation for _, _, operation in asked))
-        late = []
         for (wish, plan, operation), answer in zip(asked, answers, strict=True):
             if isinstance(answer, Granted):
                 for cell, units in operation.lines:
@@ -110,8 +122,6 @@ class _Market:
             else:
                 for cell, units in answer.cells:
                     self._view.setdefault(cell.sku, {})[cell.location] = units
-                late.append(wish)
-        return late
 
     async def _reserve(self, operations: tuple[Operation, ...]) -> tuple[Granted | Short, ...]:
         """Reserve; a lost answer is asked for again with the same ids."""
@@ -129,87 +139,88 @@ class _Market:
     def _grant(self, wish: Wish, plan: RoutePlan, operation: Operation, epoch: str) -> None:
         desk = self._desk
         desk.epochs[self._market] = epoch
+        del self._open[wish.id]
         if wish.hold is not None:
             row = _keep(desk, wish.hold, operation, epoch)
             self._decided.held[wish.hold.message.id] = row
-            return
-        if wish.order_id is None:
-            raise AssertionError("a wish is an order's or a hold's")
-        draft = desk.draft("routing")
-        file = msgspec.structs.replace(desk.files[wish.order_id], plan=plan)
-        _book(desk, self._market, operation, "allocated", wish.order_id)
-        assign(draft, file, plan.assignments, operation.id)
-        draft.accept()
+        if wish.order_id is not None:
+            draft = Draft(desk, BY)
+            file = msgspec.structs.replace(desk.files[wish.order_id], plan=plan)
+            _book(desk, self._market, operation, "allocated", wish.order_id)
+            assign(draft, file, plan.assignments, operation.id)
+            draft.accept()
 
     def _refuse(self, wish: Wish, plan: RoutePlan) -> None:
+        """No stock for all of it: refuse a hold, hold an order; or wait for what this batch frees."""
+        del self._open[wish.id]
         if wish.hold is not None:
             short = [f"{d.sku}: {d.quantity} missing" for d in plan.unfilled]
             self._decided.refused[wish.hold.message.id] = NoStock(", ".join(short), missing=short)
+        elif wish.order_id is not None and self._is_freed(plan):
+            self._postpone(wish.order_id)
         elif wish.order_id is not None:
             hold_back(self._desk, wish.order_id, plan)
 
-    def _defer(self, wishes: list[Wish], error: Unavailable) -> None:
-        for wish in wishes:
+    def _is_freed(self, plan: RoutePlan) -> bool:
+        """Tell whether this batch frees units of what is missing, which the gate cannot know yet."""
+        missing = {demand.sku for demand in plan.unfilled}
+        shifts = self._desk.shifts.items()
+        return any(cell.sku in missing and shift.available > 0 for cell, (_, shift) in shifts)
+
+    def _defer(self, error: Unavailable) -> None:
+        for wish in self._open.values():
             if wish.hold is not None:
                 self._decided.refused[wish.hold.message.id] = error
-            elif wish.order_id is not None and not _is_settled(self._desk, wish):
-                file = self._desk.files[wish.order_id]
-                draft = self._desk.draft("routing")
-                draft.save(msgspec.structs.replace(file, undecided=True))
-                draft.accept()
-                self._decided.undecided.add(wish.order_id)
+            elif wish.order_id is not None:
+                self._postpone(wish.order_id)
+
+    def _postpone(self, order_id: OrderId) -> None:
+        """Have the order decided later; it is never lost."""
+        draft = Draft(self._desk, BY)
+        draft.save(msgspec.structs.replace(self._desk.files[order_id], undecided=True))
+        draft.accept()
+        self._decided.undecided.add(order_id)
 
 
 def hold_back(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:
     """No route: the order is held, with a work item that says what is missing. Never lost."""
-    draft = desk.draft("routing")
+    draft = Draft(desk, BY)
     file = desk.files[order_id]
-    what: dict[str, str | int | list[str]] = {
+    what: What = {
         "missing": [f"{d.sku}: {d.quantity}" for d in plan.unfilled],
         "reasons": list(plan.reasons),
     }
     draft.open_exception("UNFILLABLE", order_id, what, file=file)
     order = msgspec.structs.replace(file.order, hold_reasons=("UNFILLABLE",))
     file = msgspec.structs.replace(file, order=order, plan=plan, undecided=False)
-    if file.order.state == "held":
+    if derive_state(file) == file.order.state:
         draft.save(file)
     else:
-        state = derive_state(file)
-        order = msgspec.structs.replace(order, state=state)
-        file = msgspec.structs.replace(file, order=order)
-        draft.order_event(file, "held" if state == "held" else "changed", "no stock for all lines")
+        publish_state(draft, file, "changed", "no stock for all lines")
     draft.accept()
-
-
-def _is_settled(desk: Desk, wish: Wish) -> bool:
-    """Tell whether an earlier attempt already placed or held this order."""
-    if wish.order_id is None:
-        return False
-    order = desk.files[wish.order_id].order
-    return "UNFILLABLE" in order.hold_reasons or not any(
-        line.requires_shipping and line.unassigned for line in order.lines
-    )
 
 
 def _order_wishes(desk: Desk) -> list[Wish]:
     wishes = []
-    for order_id, excluded in desk.to_route.items():
+    for order_id in desk.to_route:
         file = desk.files[order_id]
         if file.order.state == "cancelled":
             continue
-        problem = _problem(desk, file, excluded)
+        problem = _problem(desk, file)
         if problem.demands:
             wishes.append(Wish(order_id, file.order.market, problem, order_id=order_id))
     return wishes
 
 
-def _problem(desk: Desk, file: OrderFile, excluded: tuple[str, ...]) -> Problem:
+def _problem(desk: Desk, file: OrderFile) -> Problem:
+    """Return the order's unassigned units as a problem, without the places that said no to it."""
     order, facts = file.order, desk.facts
     demands = tuple(
         Demand(line.id, line.sku, line.unassigned, line.unit_price_minor)
         for line in order.lines
         if line.requires_shipping and line.unassigned > 0 and line.sku
     )
+    groups = [group.fulfilment for group in file.fulfilments]
     left = None
     if order.promise_latest is not None:
         left = (order.promise_latest - facts.now).total_seconds() / 3600
@@ -221,7 +232,7 @@ def _problem(desk: Desk, file: OrderFile, excluded: tuple[str, ...]) -> Problem:
         method="pickup" if order.method == "pickup" else "ship",
         destination=order.destination,
         only=(order.location,) if order.location else (),
-        excluded=tuple(LocationId(one) for one in excluded),
+        excluded=tuple(sorted({g.location for g in groups if g.state == "rejected"})),
         hours_left=left,
     )
 
@@ -292,7 +303,7 @@ def _keep(desk: Desk, wish: HoldWish, operation: Operation, epoch: str) -> bytes
         lines=tuple(HoldLine(c.sku, c.location, units) for c, units in operation.lines),
     )
     _book(desk, hold.market, operation, "held", None)
-    draft = desk.draft(wish.message.by)
+    draft = Draft(desk, wish.message.by)
     draft.save_hold(HoldFile(hold))
     draft.accept()
     return msgspec.json.encode(hold)

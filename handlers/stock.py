@@ -1,15 +1,18 @@
 """Stock facts: counts from the channels that own them, and imports by operators."""
 
-import msgspec
+from collections.abc import Iterable
 
 from config.ids import LocationId, MarketId, Sku, SourceId
 from handlers.actions import ImportCatalog, ImportStock
 from handlers.commands import Count, CountStock
-from handlers.desk import Draft, Facts
+from handlers.desk import Facts
+from handlers.draft import Draft, What
 from handlers.outcome import Applied, together
 from store.gate_port import Cell
 from store.ports import Found, Shift
 from store.records import Level
+
+_WATCHED = ("NEGATIVE_ON_HAND", "OVERSOLD")
 
 
 def cell_of(facts: Facts, found: Found, source: SourceId, count: Count) -> Cell | None:
@@ -31,19 +34,19 @@ def _count(draft: Draft, source: SourceId, count: Count) -> Applied:
     cell = cell_of(facts, draft.desk.found, source, count)
     if cell is None:
         return _unmapped(draft, source, count)
-    level = facts.levels.get(cell) or Level(sku=cell.sku, location=cell.location)
+    draft.resolve_exception("UNMAPPED_PLACE", f"{source}:{count.place}")
+    draft.resolve_exception("UNMAPPED_ITEM", f"{source}:{count.item or count.sku}")
+    level = draft.level(cell)
     if count.version <= level.counted_version:
         return "ignored", None, "stale: a newer count was applied before"
     on_hand = count.quantity
     if count.meaning == "available":
         # What the channel would still sell, plus what its own orders hold here, is what is there.
-        on_hand += facts.committed.get((source, cell), 0) + level.unavailable
+        on_hand += draft.committed(source, cell) + level.unavailable
     if not facts.directory.owns_stock(source, cell.location):
         return _compare(draft, source, cell, level, on_hand)
     change = Shift(on_hand=on_hand - level.on_hand, counted_version=count.version)
     draft.move("counted", _market(facts, cell.location), {cell: change}, reason=f"by {source}")
-    newest = msgspec.structs.replace(level, on_hand=on_hand, counted_version=count.version)
-    draft.step(lambda _: facts.levels.__setitem__(cell, newest))
     return "applied", None, ""
 
 
@@ -52,7 +55,7 @@ def _compare(draft: Draft, source: SourceId, cell: Cell, level: Level, on_hand: 
     if on_hand == level.on_hand:
         draft.resolve_exception("STOCK_DIFFERENCE", subject)
         return "ignored", None, "this source does not own the location's stock; the levels agree"
-    what: dict[str, str | int | list[str]] = {
+    what: What = {
         "source": source,
         "sku": cell.sku,
         "theirs": on_hand,
@@ -65,7 +68,7 @@ def _compare(draft: Draft, source: SourceId, cell: Cell, level: Level, on_hand: 
 def _unmapped(draft: Draft, source: SourceId, count: Count) -> Applied:
     place = draft.facts.directory.location_of(source, count.place)
     if place is None:
-        what: dict[str, str | int | list[str]] = {"source": source, "place": count.place}
+        what: What = {"source": source, "place": count.place}
         draft.open_exception("UNMAPPED_PLACE", f"{source}:{count.place}", what)
         return "ignored", None, f"place {count.place} has no mapping"
     item = count.item or count.sku
@@ -79,7 +82,7 @@ def import_stock(draft: Draft, command: ImportStock) -> Applied:
     by_market: dict[MarketId, dict[Cell, Shift]] = {}
     for row in command.rows:
         cell = Cell(row.sku, row.location)
-        level = facts.levels.get(cell) or Level(sku=row.sku, location=row.location)
+        level = draft.level(cell)
         change = Shift(on_hand=row.on_hand - level.on_hand, safety=row.safety_stock - level.safety)
         by_market.setdefault(_market(facts, row.location), {})[cell] = change
     for market, cells in by_market.items():
@@ -96,22 +99,33 @@ def import_catalog(draft: Draft, command: ImportCatalog) -> Applied:
     return "applied", None, f"{len(command.items)} items"
 
 
+def watched_exceptions(levels: Iterable[Cell]) -> set[tuple[str, str]]:
+    """Return the work items that `watch_levels` may open or close."""
+    return {(_subject(cell), code) for cell in levels for code in _WATCHED}
+
+
 def watch_levels(draft: Draft, levels: dict[Cell, Level]) -> None:
     """Open a work item for every level that a batch left below zero, or promised beyond."""
     for cell, level in sorted(levels.items()):
-        subject = f"{cell.sku}@{cell.location}"
-        what: dict[str, str | int | list[str]] = {
+        subject = _subject(cell)
+        what: What = {
             "sku": cell.sku,
             "on_hand": level.on_hand,
             "allocated": level.allocated,
         }
-        if level.on_hand < 0:
-            draft.open_exception("NEGATIVE_ON_HAND", subject, what, location=cell.location)
-        elif level.allocated > level.on_hand:
-            draft.open_exception("OVERSOLD", subject, what, location=cell.location)
-        else:
-            draft.resolve_exception("NEGATIVE_ON_HAND", subject)
-            draft.resolve_exception("OVERSOLD", subject)
+        wrong = {
+            "NEGATIVE_ON_HAND": level.on_hand < 0,
+            "OVERSOLD": level.allocated > max(level.on_hand, 0),
+        }
+        for code in _WATCHED:
+            if wrong[code]:
+                draft.open_exception(code, subject, what, location=cell.location)
+            else:
+                draft.resolve_exception(code, subject)
+
+
+def _subject(cell: Cell) -> str:
+    return f"{cell.sku}@{cell.location}"
 
 
 def _market(facts: Facts, location: LocationId) -> MarketId:

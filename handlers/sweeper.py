@@ -84,30 +84,48 @@ class Sweeper:
                 await self.sweep()
             except Unavailable as error:
                 _log.info("sweep.postponed", reason=error.detail)
-            except ImvError as error:
-                _log.warning("sweep.refused", reason=error.detail)
             await asyncio.sleep(SWEEP_S)
 
     async def sweep(self) -> None:
-        """Send everything that is due now through the batch."""
+        """Send everything that is due now through the batch; one that fails holds up no other.
+
+        Raises:
+            Unavailable: nothing more can be done now.
+        """
+        actions = await self._due_actions()
+        async with asyncio.TaskGroup() as tasks:
+            sent = [tasks.create_task(self._send(action), name="sweep.send") for action in actions]
+        for task in sent:
+            if error := task.result():
+                raise error
+
+    async def _due_actions(self) -> list[Action]:
         now_us = to_us(self._clock.now())
+        actions: list[Action] = []
         if self._gate_open():
             waiting = await self._due.undecided(_AT_ONCE)
             waiting += await self._due.mapped_since(_AT_ONCE)
-            for order_id in dict.fromkeys(waiting):
-                await self._send(DecideOrders((order_id,)))
+            actions += [DecideOrders((order_id,)) for order_id in dict.fromkeys(waiting)]
         for hold_id in await self._due.expired_holds(now_us, _AT_ONCE):
-            await self._send(EndHold(hold_id=hold_id, expired=True))
+            actions.append(EndHold(hold_id=hold_id, expired=True))
         for parked in await self._due.overdue(now_us, _AT_ONCE):
-            await self._send(
-                ExpireParked(
-                    parked_id=parked.id,
-                    source=parked.message[0],
-                    parent=parked.parent,
-                    key=parked.message[1],
-                    parked_us=parked.parked_us,
-                )
+            expired = ExpireParked(
+                parked_id=parked.id,
+                source=parked.message[0],
+                parent=parked.parent,
+                key=parked.message[1],
+                parked_us=parked.parked_us,
             )
+            actions.append(expired)
+        return actions
 
-    async def _send(self, action: Action) -> None:
-        await self._intake.submit(task_message(self._clock, self._ids, action, "imv"))
+    async def _send(self, action: Action) -> Unavailable | None:
+        try:
+            await self._intake.submit(task_message(self._clock, self._ids, action, "imv"))
+        except Unavailable as error:
+            return error
+        except ImvError as error:
+            _log.warning("sweep.refused", action=type(action).__name__, reason=error.detail)
+        except Exception as defect:  # noqa: BLE001 - one bad row must not stop all that is due
+            _log.error("sweep.defect", action=type(action).__name__, exc_info=defect)
+        return None

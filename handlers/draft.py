@@ -1,0 +1,356 @@
+"""A draft: one message's changes over the desk; a good one is laid on it, a bad one is dropped."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from config.clock import to_us
+from config.ids import (
+    EventId,
+    ExceptionId,
+    FulfilmentId,
+    HoldId,
+    LocationId,
+    MarketId,
+    OperationId,
+    OrderId,
+    SourceId,
+)
+from handlers.desk import Desk
+from handlers.message import Message
+from handlers.owners import owner_of
+from outbox.event import Entity, Event
+from store.gate_port import Cell
+from store.ports import (
+    ExceptionFile,
+    FulfilmentFile,
+    HoldFile,
+    Movement,
+    OrderFile,
+    Parked,
+    Ref,
+    Shift,
+)
+from store.records import (
+    ExceptionRecord,
+    Fulfilment,
+    HistoryEntry,
+    Level,
+    Order,
+    Refund,
+    Tender,
+)
+
+HISTORY_MAX = 500
+What = dict[str, str | int | list[str]]
+"""The facts of an exception."""
+
+encode = msgspec.json.encode
+
+
+class Draft:
+    """One message's changes; nothing is seen by others until `accept`."""
+
+    def __init__(self, desk: Desk, by: str) -> None:
+        """Start empty over the desk; `by` names who asked, for timelines."""
+        self.desk = desk
+        self.facts = desk.facts
+        self.by = by
+        self._files: dict[OrderId, OrderFile] = {}
+        self._told: dict[OrderId, Order] = {}
+        self._refs: dict[Ref, OrderId] = {}
+        self._fulfilments: dict[FulfilmentId, FulfilmentFile] = {}
+        self._holds: dict[HoldId, HoldFile] = {}
+        self._exceptions: dict[tuple[str, str], ExceptionFile] = {}
+        self._payments: dict[Ref, OrderId] = {}
+        self._parked: list[Parked] = []
+        self._unparked: set[str] = set()
+        self._shifts: dict[Cell, Shift] = {}
+        self._committed: dict[tuple[SourceId, Cell], int] = {}
+        self._steps: list[Callable[[Desk], object]] = []
+        self._events: list[Event] = []
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def order(self, order_id: OrderId) -> OrderFile | None:
+        """Return the newest state of an order."""
+        return self._files.get(order_id) or self.desk.files.get(order_id)
+
+    def order_of_ref(self, source: str, ref: str) -> OrderFile | None:
+        """Return the order that a source calls so."""
+        order_id = self._refs.get((source, ref)) or self.desk.refs.get((source, ref))
+        return self.order(order_id) if order_id else None
+
+    def order_of_payment(self, source: str, payment_ref: str) -> OrderFile | None:
+        """Return the order that this payment was recorded for."""
+        key = (source, payment_ref)
+        order_id = self._payments.get(key) or self.desk.payments.get(key)
+        return self.order(order_id) if order_id else None
+
+    def hold(self, hold_id: HoldId) -> HoldFile | None:
+        """Return the newest state of a hold."""
+        return self._holds.get(hold_id) or self.desk.holds.get(hold_id)
+
+    def waiting_for(self, parent: Ref) -> list[Parked]:
+        """Return what waits for this parent and was not taken yet."""
+        waiting = [*self.desk.parked.get(parent, ()), *self._parked]
+        taken = self.desk.unparked | self._unparked
+        return [one for one in waiting if one.parent == parent and one.id not in taken]
+
+    def level(self, cell: Cell) -> Level:
+        """Return a level as it is after everything before this in the batch (but for its takes)."""
+        level = self.facts.levels.get(cell) or Level(sku=cell.sku, location=cell.location)
+        shift = self.desk.shift_of(cell).plus(self._shifts.get(cell, Shift()))
+        return msgspec.structs.replace(
+            level,
+            on_hand=level.on_hand + shift.on_hand,
+            safety=level.safety + shift.safety,
+            counted_version=max(level.counted_version, shift.counted_version),
+        )
+
+    def committed(self, source: SourceId, cell: Cell) -> int:
+        """Return the units that a source's own orders hold at a cell, as `level`."""
+        key = (source, cell)
+        earlier = self.desk.changes.commitments.get(key, 0) + self._committed.get(key, 0)
+        return self.facts.committed.get(key, 0) + earlier
+
+    # --- orders and what belongs to them ---------------------------------------------------
+
+    def save(self, file: OrderFile) -> OrderFile:
+        """Make this the newest state of its order; `accept` tells consumers of the difference."""
+        self._files[file.order.id] = file
+        self._refs[(file.order.source, file.order.external_id)] = file.order.id
+        return file
+
+    def order_event(self, file: OrderFile, name: str, detail: str = "") -> OrderFile:
+        """Publish `order.<name>`: the order's version rises by one, its history grows."""
+        file = self._told_of(file, name)
+        return self.save(self.note(file, f"order.{name}", detail))
+
+    def note(self, file: OrderFile, event: str, detail: str = "") -> OrderFile:
+        """Add a step to the order's history; the first steps stay when it grows too long."""
+        entry = HistoryEntry(self.facts.now, event, self.by, file.order.version, detail)
+        history = (*file.history, entry)
+        if len(history) > HISTORY_MAX:
+            history = (*history[: HISTORY_MAX // 2], *history[-HISTORY_MAX // 2 :])
+        return msgspec.structs.replace(file, history=history)
+
+    def fulfilment_event(
+        self, file: OrderFile, fulfilment: Fulfilment, name: str, detail: str = ""
+    ) -> OrderFile:
+        """Publish `fulfilment.<name>` with the new state of a fulfilment of this order."""
+        fulfilment = msgspec.structs.replace(
+            fulfilment, version=fulfilment.version + 1, updated_at=self.facts.now
+        )
+        groups = {one.fulfilment.id: one for one in file.fulfilments}
+        lock = groups[fulfilment.id].lock if fulfilment.id in groups else 0
+        groups[fulfilment.id] = FulfilmentFile(fulfilment, lock)
+        self._fulfilments[fulfilment.id] = groups[fulfilment.id]
+        file = msgspec.structs.replace(file, fulfilments=tuple(groups.values()))
+        text = detail or f"{fulfilment.location}: {fulfilment.state}"
+        file = self.note(file, f"fulfilment.{name}", text)
+        order_id = fulfilment.order_id
+        self._emit("fulfilment", name, fulfilment.location, order_id, fulfilment)
+        return self.save(file)
+
+    def payment_event(self, record: Tender | Refund, name: str) -> None:
+        """Publish `payment.<name>`; the record already has its new version."""
+        self._emit("payment", name, record.order_id, record.order_id, record)
+
+    def join_payment(self, source: str, payment_ref: str, order_id: OrderId) -> None:
+        """Remember which order a payment belongs to."""
+        self._payments[(source, payment_ref)] = order_id
+
+    def route(self, order_id: OrderId) -> None:
+        """Have the order's unassigned units routed after all messages are applied."""
+        self.step(lambda desk: desk.to_route.setdefault(order_id))
+
+    # --- holds, exceptions, waiting --------------------------------------------------------
+
+    def save_hold(self, file: HoldFile) -> None:
+        """Make this the newest state of its hold."""
+        self._holds[file.hold.id] = file
+
+    def open_exception(
+        self,
+        code: str,
+        subject: str,
+        what: What,
+        *,
+        file: OrderFile | None = None,
+        location: LocationId | None = None,
+    ) -> None:
+        """Open a work item, unless the same one is open for the subject already."""
+        if self._open(code, subject):
+            return
+        record = ExceptionRecord(
+            id=ExceptionId(self.facts.new_id()),
+            code=code,
+            subject=subject,
+            state="open",
+            owner=owner_of(code),
+            version=1,
+            opened_at=self.facts.now,
+            updated_at=self.facts.now,
+            what=what,
+            order_id=file.order.id if file else None,
+            location=location,
+        )
+        self._save_exception(ExceptionFile(record), "opened")
+
+    def resolve_exception(self, code: str, subject: str) -> None:
+        """Close the work item of a subject, if one is open."""
+        found = self._open(code, subject)
+        if found is None:
+            return
+        record = msgspec.structs.replace(
+            found.record,
+            state="resolved",
+            version=found.record.version + 1,
+            updated_at=self.facts.now,
+        )
+        self._save_exception(ExceptionFile(record, found.lock), "resolved")
+
+    def _open(self, code: str, subject: str) -> ExceptionFile | None:
+        key = (subject, code)
+        found = self._exceptions.get(key) or self.desk.exceptions.get(key)
+        return found if found and found.record.state != "resolved" else None
+
+    def _save_exception(self, file: ExceptionFile, event: str) -> None:
+        record = file.record
+        self._exceptions[(record.subject, record.code)] = file
+        self.step(lambda desk: desk.changes.exceptions.__setitem__(record.id, file))
+        key = record.order_id or record.location or record.subject
+        self._emit("exception", event, key, record.order_id or record.id, record)
+
+    def park(self, parked: Parked) -> None:
+        """Keep a command until its parent comes."""
+        self._parked.append(parked)
+
+    def unpark(self, parked: Parked) -> None:
+        """Take a waiting command off the shelf, and close its work item."""
+        self._unparked.add(parked.id)
+        self.resolve_exception("OUT_OF_ORDER", parked.id)
+
+    def message_event(self, name: str, message: Message, reason: str) -> None:
+        """Publish `message.<name>` about a message itself, without its content."""
+        row = {
+            "id": message.id,
+            "version": 1,
+            "source": message.source,
+            "key": message.key,
+            "topic": message.topic,
+            "reason": reason,
+        }
+        self._event("message", name, message.source, (message.id, 1), encode(row))
+
+    # --- stock -----------------------------------------------------------------------------
+
+    def move(
+        self,
+        kind: str,
+        market: MarketId,
+        lines: dict[Cell, Shift],
+        *,
+        order_id: OrderId | None = None,
+        reason: str = "",
+    ) -> None:
+        """Book an unconditional stock operation; the gate learns of it after the commit."""
+        movement = Movement(
+            operation_id=OperationId(self.facts.new_id()),
+            kind=kind,
+            market=market,
+            lines=tuple((c.sku, c.location, _columns(shift)) for c, shift in sorted(lines.items())),
+            at_us=to_us(self.facts.now),
+            order_id=order_id,
+            reason=reason,
+        )
+        for cell, shift in lines.items():
+            self._shifts[cell] = self._shifts.get(cell, Shift()).plus(shift)
+        self.step(lambda desk: desk.lay_movement(movement, lines))
+
+    def commit_units(self, order: Order, cell: Cell, units: int) -> None:
+        """Count units that an order of the location's stock owner holds there (for its counts)."""
+        if units and self.facts.directory.owns_stock(order.source, cell.location):
+            key = (order.source, cell)
+            self._committed[key] = self._committed.get(key, 0) + units
+            self.step(lambda desk: desk.commit_units(key, units))
+
+    def step(self, change: Callable[[Desk], object]) -> None:
+        """Remember a change to the desk for when the draft is accepted."""
+        self._steps.append(change)
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """Lay everything on the desk, in the order in which it was done."""
+        desk = self.desk
+        for file in list(self._files.values()):
+            desk.lay_order(self._tell(file))
+        for change in self._steps:
+            change(desk)
+        desk.refs.update(self._refs)
+        desk.holds.update(self._holds)
+        desk.changes.holds.update(self._holds)
+        desk.exceptions.update(self._exceptions)
+        desk.payments.update(self._payments)
+        desk.changes.payments.update(self._payments)
+        desk.changes.fulfilments.update(self._fulfilments)
+        self._lay_waiting()
+        desk.changes.events.extend(self._events)
+
+    def _tell(self, file: OrderFile) -> OrderFile:
+        """Publish `order.changed` where the row has changed without an event of its own."""
+        before = self.desk.files.get(file.order.id)
+        told = self._told.get(file.order.id) or (before.order if before else None)
+        if told is not None and _but_for_time(file.order, told) == told:
+            return file
+        return self._told_of(file, "changed")
+
+    def _told_of(self, file: OrderFile, name: str) -> OrderFile:
+        order = msgspec.structs.replace(
+            file.order, version=file.order.version + 1, updated_at=self.facts.now
+        )
+        self._told[order.id] = order
+        self._emit("order", name, order.id, order.id, order)
+        return msgspec.structs.replace(file, order=order)
+
+    def _lay_waiting(self) -> None:
+        """Park what still waits; what was parked and taken within this batch is never written."""
+        desk = self.desk
+        for parked in self._parked:
+            desk.parked.setdefault(parked.parent, []).append(parked)
+        desk.unparked |= self._unparked
+        fresh = {p.id for p in (*desk.changes.parked, *self._parked)}
+        waiting = (*desk.changes.parked, *self._parked)
+        desk.changes.parked = [p for p in waiting if p.id not in desk.unparked]
+        desk.changes.unparked.extend(sorted(self._unparked - fresh))
+
+    def _emit(self, entity: Entity, name: str, key: str, ordering_key: str, record: Any) -> None:
+        self._event(entity, name, key, (ordering_key, record.version), encode(record))
+
+    def _event(
+        self, entity: Entity, name: str, key: str, place: tuple[str, int], data: bytes
+    ) -> None:
+        ordering_key, version = place
+        event = Event(
+            id=EventId(self.facts.new_id()),
+            entity=entity,
+            name=name,
+            key=key,
+            ordering_key=ordering_key,
+            version=version,
+            at_us=to_us(self.facts.now),
+            data=data,
+        )
+        self._events.append(event)
+
+
+def _columns(shift: Shift) -> dict[str, int]:
+    names = ("on_hand", "safety", "held", "allocated")
+    return {name: getattr(shift, name) for name in names if getattr(shift, name)}
+
+
+def _but_for_time(order: Order, told: Order) -> Order:
+    return msgspec.structs.replace(order, version=told.version, updated_at=told.updated_at)

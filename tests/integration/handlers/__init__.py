@@ -1,0 +1,1 @@
+"""The use cases on a real ledger and a real gate."""
