@@ -5,7 +5,7 @@ import sys
 import click
 
 from config.errors import ImvError
-from gateway.cli import roles
+from gateway.cli import catalog, contracts, doctor, roles, send, stock, tail, tokens
 
 FAILED, WRONG_USE = 1, 2
 
@@ -15,7 +15,19 @@ def imv() -> None:
     """The IMV edge gateway: webhooks in, one order record, decided in real time."""
 
 
-for command in (roles.up_command, roles.serve, roles.relay, roles.migrate_command):
+for command in (
+    roles.up_command,
+    roles.serve,
+    roles.relay,
+    roles.migrate_command,
+    doctor.doctor,
+    send.send,
+    tail.tail,
+    stock.stock,
+    catalog.catalog,
+    tokens.token,
+    contracts.contracts,
+):
     imv.add_command(command)
 
 

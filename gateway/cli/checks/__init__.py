@@ -1,0 +1,1 @@
+"""What `imv doctor` looks at: small functions that each return findings."""

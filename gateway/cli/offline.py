@@ -1,0 +1,140 @@
+"""An instance that does not run, opened for the length of one command."""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import msgspec
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from config.clock import to_ms
+from config.ids import MessageId, SourceId
+from config.settings import environment
+from gateway.cli.instance import Instance
+from gateway.engines.folder import DataFolder
+from gateway.engines.nats import NatsServer
+from gateway.engines.redis import RedisServer
+from gateway.lifespan import House, Urls, open_house
+from handlers.actions import ImportCatalog, ImportStock
+from handlers.message import Message, Outcome
+from store.driver_errors import translated
+from store.migrate import migrate
+from store.tokens import TokenStore
+
+_SOURCE = SourceId("api:command")
+
+
+class Transactions:
+    """Plain transactions on a database whose program does not run, or beside it on a server.
+
+    The gateway's own engine, with its one writer, is built for a whole house only.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Take an SQLAlchemy URL."""
+        self._engine = create_async_engine(url)
+        self._place = make_url(url).database or ""
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Open a transaction; EngineDown when the database does not answer."""
+        with translated(self._place):
+            async with self._engine.begin() as connection:
+                yield connection
+
+    read = write
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+@asynccontextmanager
+async def open_transactions(url: str) -> AsyncIterator[Transactions]:
+    """Open a database for a moment."""
+    transactions = Transactions(url)
+    try:
+        yield transactions
+    finally:
+        await transactions.close()
+
+
+@asynccontextmanager
+async def open_tokens(instance: Instance) -> AsyncIterator[TokenStore]:
+    """Open the tokens; of all engines only the database is needed, and it is migrated first."""
+    with database_of(instance) as url:
+        await migrate(url)
+        async with open_transactions(url) as transactions:
+            yield TokenStore(transactions)
+
+
+@asynccontextmanager
+async def open_offline(instance: Instance) -> AsyncIterator[House]:
+    """Open the house, with embedded engines of its own where the instance has those.
+
+    Children must be started by the main thread, so this must be run there.
+
+    Raises:
+        Misconfigured: the data folder is in use, or settings, network or a source are wrong.
+        EngineDown: no database.
+    """
+    with engines_of(instance) as urls:
+        await migrate(urls.database)
+        async with open_house(
+            instance.settings, urls, environment(), relay=instance.embedded
+        ) as house:
+            yield house
+
+
+@contextmanager
+def database_of(instance: Instance) -> Iterator[str]:
+    """Give the URL of the database; an embedded one is locked meanwhile."""
+    if instance.settings.engines.database:
+        yield instance.settings.engines.database
+        return
+    with DataFolder(instance.data) as folder:
+        yield _sqlite(folder.path)
+
+
+@contextmanager
+def engines_of(instance: Instance) -> Iterator[Urls]:
+    """Give the engines' addresses; embedded ones run meanwhile, as they do in `imv up`."""
+    if not instance.embedded:
+        yield instance.urls()
+        return
+    with ExitStack() as stack:
+        folder = stack.enter_context(DataFolder(instance.data))
+        redis = RedisServer(folder.path, folder.runtime, inherit=(folder.lock,))
+        stack.callback(redis.stop)
+        redis.start()
+        nats = NatsServer(folder.path, inherit=(folder.lock,))
+        stack.callback(nats.stop)
+        nats.start()
+        database = instance.settings.engines.database or _sqlite(folder.path)
+        yield Urls(database, redis.url, (nats.url,))
+
+
+async def submit(house: House, task: ImportStock | ImportCatalog, by: str) -> Outcome:
+    """Do a task through the house's intake, as a request of an operator would be done."""
+    now, body = house.clock.now(), msgspec.json.encode(task)
+    name = MessageId(house.ids.new(to_ms(now)))
+    return await house.intake.submit(
+        Message(
+            id=name,
+            source=_SOURCE,
+            key=name,
+            topic=by,
+            fingerprint=hashlib.sha256(body).digest(),
+            body=body,
+            received_at=now,
+            tasks=(task,),
+            by=by,
+            operator=True,
+        )
+    )
+
+
+def _sqlite(folder: Path) -> str:
+    return f"sqlite+aiosqlite:///{folder / 'imv.db'}"
