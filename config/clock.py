@@ -4,6 +4,8 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class Clock(Protocol):
     """Tells the time; tests bring their own."""
@@ -31,8 +33,8 @@ class SystemClock:
 
 def to_us(moment: datetime) -> int:
     """Return whole microseconds since the epoch, the form in which times are stored."""
-    seconds = int(moment.replace(microsecond=0).timestamp())
-    return seconds * 1_000_000 + moment.microsecond
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def to_ms(moment: datetime) -> int:
