@@ -9,19 +9,19 @@ from litestar.datastructures import Cookie
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.clock import to_ms
 from config.errors import ImvError, Unauthenticated
 from gateway import metrics as metric_text
-from gateway.api.asking import Anything, Asking
+from gateway.api.asking import Anything, Asking, read
+from gateway.api.bodies import SignIn
 from gateway.api.fulfilments import fulfilments_routes
 from gateway.api.holds import holds_routes
 from gateway.api.operations import imports_routes, looking_routes, tokens_routes
 from gateway.api.orders import orders_routes
 from gateway.lifespan import House
-from gateway.openapi import describe_webhooks
+from gateway.openapi import CompleteDocument
 from gateway.pages.routes import pages
 from gateway.problems import on_defect, on_http_exception, on_imv_error
 from gateway.security import COOKIE, CSRF_COOKIE, csrf_of
@@ -53,12 +53,11 @@ def create_app(house: House) -> ASGIApp:
             title="IMV edge gateway",
             version="1",
             path="/schema",
-            render_plugins=[JsonRenderPlugin(path="/")],
+            render_plugins=[CompleteDocument(path="/")],
         ),
         request_max_body_size=64 * 1024 * 1024,
         logging_config=None,
     )
-    describe_webhooks(app)
     return _surrounded(app)
 
 
@@ -103,9 +102,8 @@ def _routes(house: House) -> Sequence[Any]:
 def _session_routes(house: House) -> Sequence[Any]:
     @post("/session", summary="Sign a browser in with a token", name="session", status_code=204)
     async def sign_in(request: Anything) -> Response[None]:
-        body = await request.json()
-        token = body.get("token") if isinstance(body, dict) else None
-        if not isinstance(token, str) or await house.tokens.by_token(token) is None:
+        token = (await read(request, SignIn)).token
+        if await house.tokens.by_token(token) is None:
             raise Unauthenticated("this token is not valid")
         secure = request.url.scheme == "https"
         cookies = [

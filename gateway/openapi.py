@@ -1,14 +1,59 @@
-"""What the OpenAPI document says about the mounted webhook routes."""
+"""The OpenAPI document: the framework's, completed with what it cannot see.
 
-from typing import Any
+Bodies are decoded from raw bytes by our own strict decoders, and webhooks are a mounted application; so
+their schemas come from the same Structs that decode and encode them.
+"""
 
-from litestar import Litestar
-from litestar.openapi.spec import OpenAPIResponse, Operation, Parameter, PathItem, Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from typing import Any, Final
 
-_ANSWERS = {
-    "200": "Applied, a duplicate of what was applied before, or understood with nothing in it for us.",
-    "202": "Durable, and decided later (accepted, parked) or looked at by a person (quarantined).",
+import msgspec
+from litestar.connection import Request
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from gateway.api.bodies import (
+    Cancelled,
+    Exceptions,
+    OrderWithFulfilments,
+    Placed,
+    Route,
+    SignIn,
+    Timeline,
+)
+from gateway.api.fulfilments import Act
+from gateway.api.operations import NewToken
+from gateway.api.orders import Cancel, NewOrder
+from gateway.problems import MEDIA_TYPE, Problem
+from gateway.webhooks import Taken
+from handlers.actions import ImportCatalog, ImportStock, PlaceHold
+from store.records import Fulfilment, Hold
+
+_REF: Final = "#/components/schemas/{name}"
+_JSON: Final = "application/json"
+
+# (path, method): what the request's body is, and what a good answer is.
+_BODIES: Final[dict[tuple[str, str], tuple[Any, Any]]] = {
+    ("/v1/orders", "post"): (NewOrder, Placed),
+    ("/v1/orders/{order_id}", "get"): (None, OrderWithFulfilments),
+    ("/v1/orders/{order_id}/timeline", "get"): (None, Timeline),
+    ("/v1/orders/{order_id}/route", "get"): (None, Route),
+    ("/v1/orders/{order_id}/cancel", "post"): (Cancel, Cancelled),
+    ("/v1/fulfilments/{fulfilment_id}/{action}", "post"): (Act, Fulfilment),
+    ("/v1/holds", "post"): (PlaceHold, Hold),
+    ("/v1/holds/{hold_id}", "get"): (None, Hold),
+    ("/v1/holds/{hold_id}", "delete"): (None, Hold),
+    ("/v1/imports/stock", "post"): (ImportStock, None),
+    ("/v1/imports/catalog", "post"): (ImportCatalog, None),
+    ("/v1/tokens", "post"): (NewToken, None),
+    ("/v1/exceptions", "get"): (None, Exceptions),
+    ("/session", "post"): (SignIn, None),
+}
+_KEYED: Final = {
+    ("/v1/orders", "post"),
+    ("/v1/orders/{order_id}/cancel", "post"),
+    ("/v1/holds", "post"),
+}
+_OPEN: Final = ("/livez", "/readyz", "/metrics", "/session", "/webhooks/{source}")
+_WEBHOOK_PROBLEMS: Final = {
     "400": "Not readable before the signature could be checked.",
     "401": "Unknown source, bad signature or stale timestamp.",
     "413": "The body is too large.",
@@ -17,24 +62,88 @@ _ANSWERS = {
 }
 
 
-def describe_webhooks(app: Litestar) -> None:
-    """Add `POST /webhooks/{source}` to the document; a mounted application cannot say it itself."""
-    source = Parameter(
-        name="source",
-        param_in="path",
-        required=True,
-        schema=Schema(type=OpenAPIType.STRING),
-        description="The id of a configured source.",
-    )
-    answers: dict[str, Any] = {
-        status: OpenAPIResponse(description=text) for status, text in _ANSWERS.items()
+class CompleteDocument(JsonRenderPlugin):
+    """Serves the completed document as JSON."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Return the document's bytes."""
+        del request
+        return msgspec.json.encode(complete(openapi_schema))
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with bodies, answers, problems, security and the webhook route."""
+    types = [part for pair in _BODIES.values() for part in pair if part] + [Problem, Taken]
+    _, components = msgspec.json.schema_components(types, ref_template=_REF)
+    paths = {path: dict(item) for path, item in document.get("paths", {}).items()}
+    for path, item in paths.items():
+        for method, operation in item.items():
+            item[method] = _operation(path, method, operation)
+    paths["/webhooks/{source}"] = {"post": _webhook()}
+    known = document.get("components", {})
+    schemas = {**known.get("schemas", {}), **components}
+    bearer = {"type": "http", "scheme": "bearer"}
+    return {
+        **document,
+        "paths": paths,
+        "components": {**known, "schemas": schemas, "securitySchemes": {"token": bearer}},
     }
-    operation = Operation(
-        summary="Take a channel's webhook",
-        operation_id="webhooks.take",
-        tags=["webhooks"],
-        parameters=[source],
-        responses=answers,
-    )
-    schema = app.openapi_schema
-    schema.paths = {**(schema.paths or {}), "/webhooks/{source}": PathItem(post=operation)}
+
+
+def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:
+    asked, answered = _BODIES.get((path, method), (None, None))
+    result = dict(operation)
+    if asked:
+        result["requestBody"] = {"required": True, "content": _content(asked)}
+    responses = {
+        status: {**response, "content": _content(answered)}
+        if answered and status.startswith("2")
+        else response
+        for status, response in operation.get("responses", {}).items()
+    }
+    responses["default"] = {"description": "A problem (RFC 9457).", "content": _problem()}
+    result["responses"] = responses
+    if (path, method) in _KEYED:
+        result["parameters"] = [*operation.get("parameters", []), _KEY]
+    if path not in _OPEN:
+        result["security"] = [{"token": []}]
+    return result
+
+
+_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "A new one for each thing you want done; a repeat gets the first answer.",
+}
+
+
+def _webhook() -> dict[str, Any]:
+    source = {"name": "source", "in": "path", "required": True, "schema": {"type": "string"}}
+    taken = {"content": _content(Taken)}
+    problems = {
+        status: {"description": text, "content": _problem()}
+        for status, text in _WEBHOOK_PROBLEMS.items()
+    }
+    return {
+        "summary": "Take a channel's webhook",
+        "description": "The body and its signature are the channel's own.",
+        "operationId": "webhooks.take",
+        "tags": ["webhooks"],
+        "parameters": [source],
+        "requestBody": {"required": True, "content": {_JSON: {"schema": {}}}},
+        "responses": {
+            "200": {"description": "Applied, duplicate, or ignored.", **taken},
+            "202": {"description": "Durable: accepted, parked or quarantined.", **taken},
+            **problems,
+        },
+    }
+
+
+def _content(form: Any) -> dict[str, Any]:
+    return {_JSON: {"schema": {"$ref": _REF.format(name=form.__name__)}}}
+
+
+def _problem() -> dict[str, Any]:
+    return {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}

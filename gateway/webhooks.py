@@ -30,7 +30,7 @@ _SECRET: Final = ("authorization", "cookie", "signature", "hmac", "token")
 _HANDSHAKES: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
+class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a webhook is answered with."""
 
     outcome: str
@@ -149,7 +149,7 @@ def _cost_of_verifying(body: bytes) -> None:
 
 
 def _answer_of(outcome: Outcome) -> Answer:
-    body = _Body(outcome.name, outcome.message_id, outcome.order_id, outcome.reason)
+    body = Taken(outcome.name, outcome.message_id, outcome.order_id, outcome.reason)
     return Answer(_STATUS.get(outcome.name, 200), msgspec.json.encode(body))
 
 
