@@ -51,9 +51,10 @@ _STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 @json_option
 @instance_options
 def doctor(*, as_json: bool, data: str | None, config: str | None) -> None:
-    """Look at everything that the gateway needs; the exit code is 1 if any check fails.
+    """Look at everything that the gateway needs.
 
-    The instance may run or not; nothing is changed.
+    One line per check, with what to do where something is wrong; the exit code is 1 if any check
+    fails. The instance may run or not; nothing is changed.
     """
     log.configure(level="critical")
     findings = asyncio.run(examine(subject_of(data, config), CHECKS))

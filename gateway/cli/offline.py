@@ -1,16 +1,20 @@
 """An instance that does not run, opened for the length of one command."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from config import log
 from config.clock import to_ms
-from config.ids import MessageId, SourceId
+from config.ids import MarketId, MessageId, SourceId
 from config.settings import environment
 from gateway.cli.instance import Instance
 from gateway.engines.folder import DataFolder
@@ -20,10 +24,13 @@ from gateway.lifespan import House, Urls, open_house
 from handlers.actions import ImportCatalog, ImportStock
 from handlers.message import Message, Outcome
 from store.driver_errors import translated
+from store.gate_port import GateClosed
 from store.migrate import migrate
 from store.tokens import TokenStore
 
-_SOURCE = SourceId("api:command")
+_SOURCE: Final = SourceId("api:command")
+_GATE_S: Final = 5.0
+_POLL_S: Final = 0.05
 
 
 class Transactions:
@@ -64,6 +71,7 @@ async def open_transactions(url: str) -> AsyncIterator[Transactions]:
 @asynccontextmanager
 async def open_tokens(instance: Instance) -> AsyncIterator[TokenStore]:
     """Open the tokens; of all engines only the database is needed, and it is migrated first."""
+    log.configure(level="error")
     with database_of(instance) as url:
         await migrate(url)
         async with open_transactions(url) as transactions:
@@ -80,12 +88,30 @@ async def open_offline(instance: Instance) -> AsyncIterator[House]:
         Misconfigured: the data folder is in use, or settings, network or a source are wrong.
         EngineDown: no database.
     """
+    log.configure(level="error")
     with engines_of(instance) as urls:
         await migrate(urls.database)
         async with open_house(
             instance.settings, urls, environment(), relay=instance.embedded
         ) as house:
+            await _wait_for_gate(house)
             yield house
+
+
+async def _wait_for_gate(house: House) -> None:
+    """Give the gate a moment to open, so that it learns of changes now and not by reconciling."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_GATE_S):
+            while not all(  # noqa: ASYNC110 - the gate is only to be looked at
+                map(partial(_is_open, house), house.directory.markets)
+            ):
+                await asyncio.sleep(_POLL_S)
+
+
+def _is_open(house: House, market: MarketId) -> bool:
+    with suppress(GateClosed):
+        return bool(house.gate.epoch(market))
+    return False
 
 
 @contextmanager

@@ -72,9 +72,9 @@ def send(  # noqa: PLR0913 - the command's options
     data: str | None,
     config: str | None,
 ) -> None:
-    """Sign FILE as the channel of SOURCE would, and post it to the running instance.
+    """Sign a payload as its channel would and post it.
 
-    FILE is a body, or a captured message: an object with headers, body and topic. The exit code
+    SOURCE is the id of a configured source, whose instance must run. FILE is a body, or a captured message: an object with headers, body and topic. The exit code
     is 1 unless every answer was as expected.
     """
     instance = find_whole(data, config)

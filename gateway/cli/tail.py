@@ -62,9 +62,9 @@ def tail(
     data: str | None,
     config: str | None,
 ) -> None:
-    """Follow the events of SUBJECT (default imv.v1.>) until Ctrl-C.
+    """Follow events until Ctrl-C.
 
-    A subject is imv.v1.<entity>.<event>.<key>; * stands for one part, > for all that follow.
+    SUBJECT (default imv.v1.>) is imv.v1.<entity>.<event>.<key>; * stands for one part, > for all that follow.
     """
     log.configure(level="error")
     servers = nats_of(find_instance(data, config))
