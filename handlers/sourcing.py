@@ -156,16 +156,20 @@ class _Market:
         if wish.hold is not None:
             short = [f"{d.sku}: {d.quantity} missing" for d in plan.unfilled]
             self._decided.refused[wish.hold.message.id] = NoStock(", ".join(short), missing=short)
-        elif wish.order_id is not None and self._is_freed(plan):
+        elif wish.order_id is not None and self._is_freed(wish.problem, plan):
             self._postpone(wish.order_id)
         elif wish.order_id is not None:
             hold_back(self._desk, wish.order_id, plan)
 
-    def _is_freed(self, plan: RoutePlan) -> bool:
+    def _is_freed(self, problem: Problem, plan: RoutePlan) -> bool:
         """Tell whether this batch frees units of what is missing, which the gate cannot know yet."""
         missing = {demand.sku for demand in plan.unfilled}
-        shifts = self._desk.shifts.items()
-        return any(cell.sku in missing and shift.available > 0 for cell, (_, shift) in shifts)
+        places = set(problem.only or (place.id for place in problem.locations))
+        places -= set(problem.excluded)
+        return any(
+            cell.sku in missing and cell.location in places and shift.available > 0
+            for cell, (_, shift) in self._desk.shifts.items()
+        )
 
     def _defer(self, error: Unavailable) -> None:
         for wish in self._open.values():

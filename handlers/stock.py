@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from config.errors import Rejected
 from config.ids import LocationId, MarketId, Sku, SourceId
 from handlers.actions import ImportCatalog, ImportStock
 from handlers.commands import Count, CountStock
@@ -77,8 +78,14 @@ def _unmapped(draft: Draft, source: SourceId, count: Count) -> Applied:
 
 
 def import_stock(draft: Draft, command: ImportStock) -> Applied:
-    """Set on-hand and safety stock of every row; one movement for each market."""
+    """Set on-hand and safety stock of every row; one movement for each market.
+
+    Raises:
+        Rejected: a row's location is not in our network; no row is applied.
+    """
     facts = draft.facts
+    if unknown := sorted({row.location for row in command.rows} - set(facts.directory.locations)):
+        raise Rejected(f"there are no locations {', '.join(unknown)}", unknown=unknown)
     by_market: dict[MarketId, dict[Cell, Shift]] = {}
     for row in command.rows:
         cell = Cell(row.sku, row.location)

@@ -81,10 +81,10 @@ async def _gate_is_the_ledger(world: Looked, levels: list[Any]) -> None:
 def _lines_add_up(order: Order, groups: list[Fulfilment]) -> None:
     with_us, gone, delivered = Counter[str](), Counter[str](), Counter[str]()
     for group in groups:
-        for line in group.lines:
-            with_us[line.line_id] += line.quantity if group.state in _WITH_US else 0
-            gone[line.line_id] += line.quantity if group.state in _GONE else 0
-            delivered[line.line_id] += line.quantity if group.state == "delivered" else 0
+        for part in group.lines:
+            with_us[part.line_id] += part.quantity if group.state in _WITH_US else 0
+            gone[part.line_id] += part.quantity if group.state in _GONE else 0
+            delivered[part.line_id] += part.quantity if group.state == "delivered" else 0
     for line in order.lines:
         assert line.unassigned >= 0, line
         assert line.ordered >= line.cancelled + line.allocated + line.handed_off, line

@@ -78,7 +78,7 @@ class Heard:
     def __init__(self) -> None:
         self.commits = 0
 
-    def __call__(self, _outcomes: list[Settled], _changes: Changes) -> None:
+    def __call__(self, outcomes: list[Settled], changes: Changes) -> None:  # noqa: ARG002
         self.commits += 1
 
 

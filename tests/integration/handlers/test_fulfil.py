@@ -1,0 +1,217 @@
+"""Fulfilment: what staff do, what carriers tell, and what is not there."""
+
+import pytest
+
+from config.errors import InvalidTransition, NotFound, Rejected, StaleVersion
+from handlers.message import Outcome
+from store.records import Fulfilment
+from tests.integration.handlers.asking import (
+    act,
+    by_hand,
+    cancel,
+    lines,
+    order,
+    pickup,
+    report,
+)
+from tests.integration.handlers.world import World
+
+SHIP = ("acknowledge", "start", "pick", "pack", "hand-off", "deliver")
+PICKUP = ("acknowledge", "start", "pick", "stage", "ready", "collect")
+
+
+async def test_a_shipped_group_goes_all_its_way(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order(asked=lines(LAMP=2)))
+    await world.work(*SHIP)
+    placed = await world.order()
+    (line,) = placed.lines
+    assert (placed.state, line.delivered, line.picked, line.allocated) == ("fulfilled", 2, 2, 0)
+    assert ((await world.level("LAMP")).on_hand, await world.free("LAMP")) == (3, 3)
+    assert await world.events("fulfilment") == [
+        "fulfilment.assigned",
+        "fulfilment.acknowledged",
+        "fulfilment.picking",
+        "fulfilment.picked",
+        "fulfilment.packed",
+        "fulfilment.handed_off",
+        "fulfilment.delivered",
+    ]
+
+
+async def test_a_pickup_goes_all_its_way(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order(delivery=pickup()))
+    await world.work(*PICKUP)
+    assert (await world.order()).state == "fulfilled"
+    assert (await world.group()).state == "collected"
+    assert (await world.level("LAMP")).on_hand == 4
+
+
+async def test_an_action_that_is_not_possible_is_refused_and_changes_nothing(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order())
+    before = await world.events()
+    with pytest.raises(InvalidTransition) as caught:
+        await world.work("collect")
+    assert caught.value.facts["possible"] == ["acknowledge", "reject"]
+    assert await world.events() == before
+
+
+async def test_an_action_on_an_old_version_shows_the_present_row(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order())
+    group = await world.group()
+    first, second = await world.ask(
+        *(by_hand(act(group.id, "acknowledge", group.version)) for _ in range(2))
+    )
+    assert isinstance(first, Outcome)
+    assert isinstance(second, StaleVersion)
+    assert second.facts["row"]["state"] == "acknowledged"
+
+
+async def test_an_action_on_nothing_is_refused(world: World) -> None:
+    with pytest.raises(NotFound):
+        await world.staff(act("nothing", "acknowledge", 1))
+
+
+async def test_a_short_pick_takes_the_units_out_of_stock_and_line(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order(asked=lines(LAMP=3)))
+    await world.work("acknowledge", "pick")
+    group = await world.group()
+    await world.staff(act(group.id, "short", group.version, LAMP=1))
+    (line,) = (await world.order()).lines
+    assert (line.short, line.allocated, line.picked, line.unassigned) == (1, 2, 2, 0)
+    level = await world.level("LAMP")
+    assert (level.on_hand, level.available) == (4, 2)
+    (part,) = (await world.group()).lines
+    assert (part.quantity, part.short) == (2, 1)
+    assert len((await world.open_exceptions())["SHORT_PICK"]) == 1
+
+
+async def test_a_second_short_pick_adds_no_second_work_item(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order(asked=lines(LAMP=3)))
+    await world.work("acknowledge")
+    for _ in range(2):
+        group = await world.group()
+        await world.staff(act(group.id, "short", group.version, LAMP=1))
+    assert len((await world.open_exceptions())["SHORT_PICK"]) == 1
+
+
+async def test_a_short_pick_of_everything_holds_the_order_until_it_is_cancelled(
+    world: World,
+) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order(asked=lines(LAMP=1)))
+    await world.work("acknowledge")
+    group = await world.group()
+    await world.staff(act(group.id, "short", group.version, LAMP=1))
+    assert ((await world.group()).state, (await world.order()).state) == ("rejected", "held")
+    await world.send(cancel(LAMP=1))
+    assert (await world.order()).state == "cancelled"
+    assert not await world.open_exceptions()
+
+
+@pytest.mark.parametrize("short", [{}, {"RUG": 1}, {"LAMP": 4}])
+async def test_a_short_pick_of_what_the_group_has_not_is_refused(
+    sqlite_world: World, short: dict[str, int]
+) -> None:
+    await sqlite_world.stock(LAMP_leeds=5)
+    await sqlite_world.send(order(asked=lines(LAMP=3)))
+    await sqlite_world.work("acknowledge")
+    group = await sqlite_world.group()
+    with pytest.raises(Rejected):
+        await sqlite_world.staff(act(group.id, "short", group.version, **short))
+
+
+async def test_the_rest_of_a_short_group_is_sent_and_the_order_stays_open(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order(asked=lines(LAMP=3)))
+    await world.work("acknowledge", "pick")
+    group = await world.group()
+    await world.staff(act(group.id, "short", group.version, LAMP=1))
+    await world.work("pack", "hand-off")
+    assert (await world.order()).state == "partly_fulfilled"
+    await world.send(cancel(LAMP=1))
+    assert (await world.order()).state == "fulfilled"
+    assert not await world.open_exceptions()
+
+
+async def test_a_rejected_group_is_routed_elsewhere(world: World) -> None:
+    await world.stock(LAMP_leeds=5, LAMP_york=5)
+    await world.send(order())
+    first = await world.group()
+    await world.work("reject")
+    rejected, again = await world.groups()
+    assert (rejected.state, again.state) == ("rejected", "assigned")
+    assert again.location != first.location
+    assert (await world.order()).state == "routed"
+    assert await world.free("LAMP", first.location) == 5
+
+
+async def test_a_rejected_pickup_has_nowhere_to_go_and_is_held(world: World) -> None:
+    await world.stock(LAMP_leeds=5, LAMP_york=5)
+    await world.send(order(delivery=pickup()))
+    await world.work("acknowledge", "reject")
+    assert (await world.order()).state == "held"
+    assert "UNFILLABLE" in await world.open_exceptions()
+
+
+async def test_no_later_decision_goes_back_to_a_place_that_said_no(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order())
+    await world.work("reject")
+    await world.decide((await world.order()).id)
+    await world.send(order(asked=lines(LAMP=2), version=2))
+    assert [group.state for group in await world.groups()] == ["rejected"]
+    assert (await world.order()).state == "held"
+
+
+async def test_a_carrier_tells_of_its_way(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order(asked=lines(LAMP=2)))
+    for state, expected in (
+        ("open", "assigned"),
+        ("handed_off", "handed_off"),
+        ("in_transit", "in_transit"),
+        ("delivered", "delivered"),
+    ):
+        await world.send(report(state))
+        assert (await world.group()).state == expected
+    assert (await world.group()).tracking == "T1"
+    assert (await world.send(report("in_transit"))).name == "ignored"
+    assert (await world.order()).lines[0].delivered == 2
+
+
+async def test_the_first_report_may_be_the_last_station(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(report("delivered"))
+    await world.send(order())
+    await world.sweep()
+    assert (await world.order()).state == "routed"
+
+
+async def test_a_report_of_some_units_splits_the_group(world: World) -> None:
+    await world.stock(LAMP_leeds=5, RUG_leeds=5)
+    await world.send(order(asked=lines(LAMP=3, RUG=1)))
+    for state in ("handed_off", "handed_off", "delivered"):
+        await world.send(report(state, LAMP=2))
+    rest, sent = await world.groups()
+    assert (_units(rest), rest.state) == ({"lamp": 1, "rug": 1}, "assigned")
+    assert (_units(sent), sent.state) == ({"lamp": 2}, "delivered")
+    assert (await world.order()).state == "partly_fulfilled"
+    await world.send(report("handed_off", fulfilment_ref="f2", LAMP=1, RUG=1))
+    assert (await world.order()).state == "fulfilled"
+
+
+async def test_a_channels_fulfilment_of_a_pickup_is_its_collection(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order(delivery=pickup()))
+    await world.send(report("handed_off"))
+    assert (await world.group()).state == "collected"
+
+
+def _units(group: Fulfilment) -> dict[str, int]:
+    return {line.line_id: line.quantity for line in group.lines}

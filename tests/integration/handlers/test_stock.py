@@ -1,0 +1,141 @@
+"""Stock facts: counts by those who own them and by others, imports, what goes below."""
+
+import pytest
+
+from config.errors import Rejected
+from handlers.commands import Count, CountStock, LineAsked
+from handlers.message import Outcome
+from tests.integration.handlers.asking import (
+    POS,
+    SHOP,
+    by_hand,
+    cancel,
+    catalog,
+    count,
+    lines,
+    message,
+    order,
+    pickup,
+    sold_at,
+    stock,
+)
+from tests.integration.handlers.world import World
+
+
+async def test_a_count_by_the_owner_sets_on_hand(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    assert (await world.send(count("LAMP", "till-leeds", 8), source=POS)).name == "applied"
+    assert (await world.level("LAMP")).on_hand == 8
+
+
+async def test_a_count_of_what_may_be_sold_adds_what_the_owners_orders_hold(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    mine = order(asked=lines(LAMP=2), source=POS, delivery=pickup())
+    await world.send(mine, source=POS)
+    await world.send(order("2", delivery=pickup()))
+    await world.send(count("LAMP", "leeds", 3, meaning="available"), source=POS)
+    level = await world.level("LAMP")
+    assert (level.on_hand, level.allocated) == (5, 3)
+
+
+async def test_what_was_cancelled_earlier_in_the_batch_is_no_commitment(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order("1", lines(LAMP=2), source=SHOP, delivery=pickup()))
+    await world.stock(LAMP_hub=4, LAMP_leeds=0)
+    await world.send(order("2", lines(LAMP=2)))
+    await world.ask(
+        message(cancel("2")), message(count("LAMP", "hub", 4, meaning="available"), source=SHOP)
+    )
+    assert (await world.level("LAMP", "hub")).on_hand == 4
+
+
+async def test_an_older_count_changes_nothing(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(count("LAMP", "leeds", 8, version=5), source=POS)
+    assert (await world.send(count("LAMP", "leeds", 2, version=4), source=POS)).name == "ignored"
+    assert (await world.level("LAMP")).on_hand == 8
+
+
+async def test_counts_of_one_batch_follow_each_other(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.ask(
+        *(message(count("LAMP", "leeds", 9 - n, version=n), source=POS) for n in (1, 2, 3))
+    )
+    assert (await world.level("LAMP")).on_hand == 6
+
+
+async def test_a_count_after_a_sale_of_its_batch_is_the_truth(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    sale = order(source=POS, delivery=sold_at())
+    await world.ask(message(sale, source=POS), message(count("LAMP", "leeds", 4), source=POS))
+    assert (await world.level("LAMP")).on_hand == 4
+
+
+async def test_a_count_and_an_order_of_one_batch_oversell_nothing(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.ask(
+        message(count("LAMP", "leeds", 1), source=POS), message(order(asked=lines(LAMP=3)))
+    )
+    assert (await world.order()).state == "held"
+    assert "OVERSOLD" not in await world.open_exceptions()
+
+
+async def test_a_difference_that_others_see_is_shown_until_they_agree(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    for version in (1, 2):
+        await world.send(count("LAMP", "leeds", 9, version=version))
+    (difference,) = (await world.open_exceptions())["STOCK_DIFFERENCE"]
+    assert (difference.what["theirs"], difference.what["ours"]) == (9, 5)
+    assert (await world.level("LAMP")).on_hand == 5
+    await world.send(count("LAMP", "leeds", 5, version=3))
+    assert not await world.open_exceptions()
+
+
+async def test_a_count_of_something_unknown_is_shown_until_it_is_mapped(world: World) -> None:
+    for version in (1, 2):
+        asked = Count(item="v9", place="leeds", quantity=4, version=version)
+        await world.send(CountStock(counts=(asked,)), source=POS)
+    assert len((await world.open_exceptions())["UNMAPPED_ITEM"]) == 1
+    await world.staff(catalog("LAMP", "v9", source=POS))
+    assert not await world.open_exceptions()
+
+
+async def test_a_count_by_sku_ends_its_work_item_when_the_sku_is_known(world: World) -> None:
+    await world.send(count("NEW", "leeds", 4), source=POS)
+    await world.send(count("LAMP", "nowhere", 4), source=POS)
+    assert set(await world.open_exceptions()) == {"UNMAPPED_ITEM", "UNMAPPED_PLACE"}
+    await world.stock(NEW_leeds=1)
+    await world.send(count("NEW", "leeds", 4, version=2), source=POS)
+    assert set(await world.open_exceptions()) == {"UNMAPPED_PLACE"}
+
+
+async def test_promises_beyond_what_is_there_are_shown_until_they_end(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    await world.send(order(asked=lines(LAMP=4)))
+    await world.send(count("LAMP", "leeds", 2), source=POS)
+    assert list(await world.open_exceptions()) == ["OVERSOLD"]
+    await world.send(cancel(LAMP=2))
+    assert not await world.open_exceptions()
+
+
+async def test_an_import_sets_levels_however_often(world: World) -> None:
+    await world.ask(*(by_hand(stock(LAMP_leeds=n, RUG_york=2)) for n in (5, 7)))
+    await world.stock(LAMP_leeds=6)
+    assert (await world.level("LAMP")).on_hand == 6
+    assert (await world.level("RUG", "york")).on_hand == 2
+
+
+async def test_an_import_to_nowhere_is_refused_whole(world: World) -> None:
+    with pytest.raises(Rejected):
+        await world.stock(LAMP_leeds=1, LAMP_nowhere=1)
+    settled = await world.ask(by_hand(stock(LAMP_leeds=3)))
+    assert isinstance(settled[0], Outcome)
+
+
+async def test_a_catalog_import_replaces_what_channels_call_an_item(world: World) -> None:
+    await world.stock(LAMP_leeds=5, RUG_leeds=5)
+    await world.staff(catalog("LAMP", "v1"))
+    await world.staff(catalog("RUG", "v1"))
+    asked = (LineAsked(line_ref="a", item="v1", quantity=1),)
+    await world.send(order(asked=asked))
+    assert (await world.order()).lines[0].sku == "RUG"
