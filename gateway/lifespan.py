@@ -105,6 +105,13 @@ async def open_house(
 
         def committed(outcomes: list[Settled], changes: Changes) -> None:
             metrics.committed(outcomes, changes)
+            _log.info(
+                "batch.committed",
+                messages=[message.id for message in changes.messages],
+                orders=len(changes.orders),
+                movements=len(changes.movements),
+                events=len(changes.events),
+            )
             if changes.events:
                 mover.notify()
 

@@ -4,6 +4,7 @@ from typing import Annotated, get_args
 
 import msgspec
 from litestar import Response, Router, post
+from litestar.params import FromPath
 
 from config.errors import Forbidden, NotFound, Rejected
 from config.ids import FulfilmentId
@@ -32,7 +33,9 @@ def fulfilments_routes(reader: Reader, asking: Asking, tokens: Tokens) -> Router
         name="fulfilments.act",
         status_code=200,
     )
-    async def act(request: Anything, fulfilment_id: str, action: str) -> Response[bytes]:
+    async def act(
+        request: Anything, fulfilment_id: FromPath[str], action: FromPath[str]
+    ) -> Response[bytes]:
         principal = await tokens.of(request)
         fulfilment = await reader.fulfilment(FulfilmentId(fulfilment_id))
         if fulfilment is None:

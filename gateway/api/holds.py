@@ -1,6 +1,7 @@
 """`/v1/holds`: keep stock for a while, give it back, look at it."""
 
 from litestar import Response, Router, delete, get, post
+from litestar.params import FromPath
 from msgspec.json import encode
 
 from config.errors import NotFound
@@ -23,7 +24,7 @@ def holds_routes(reader: Reader, asking: Asking, tokens: Tokens) -> Router:
         return answer(outcome.answer or b"{}", outcome, 201)
 
     @get("/{hold_id:str}", summary="One hold", name="holds.one")
-    async def one(request: Anything, hold_id: str) -> Response[bytes]:
+    async def one(request: Anything, hold_id: FromPath[str]) -> Response[bytes]:
         (await tokens.of(request)).must("orders:read")
         hold = await reader.hold(HoldId(hold_id))
         if hold is None:
@@ -31,7 +32,7 @@ def holds_routes(reader: Reader, asking: Asking, tokens: Tokens) -> Router:
         return answer(encode(hold))
 
     @delete("/{hold_id:str}", summary="Give a hold back", name="holds.release", status_code=200)
-    async def release(request: Anything, hold_id: str) -> Response[bytes]:
+    async def release(request: Anything, hold_id: FromPath[str]) -> Response[bytes]:
         principal = await tokens.of(request)
         principal.must("orders:write")
         outcome = await asking.ask(request, principal, EndHold(hold_id=HoldId(hold_id)))

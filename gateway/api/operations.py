@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, Router, delete, get, post
+from litestar.params import FromPath, FromQuery
 
 from config.clock import Clock, to_us
 from config.errors import NotFound, Rejected
@@ -67,7 +68,7 @@ def tokens_routes(
         return {"id": row.id, "token": await store.create(row), "scopes": list(row.scopes)}
 
     @delete("/{token_id:str}", summary="Revoke a token", name="tokens.revoke", status_code=204)
-    async def revoke(request: Anything, token_id: str) -> None:
+    async def revoke(request: Anything, token_id: FromPath[str]) -> None:
         (await tokens.of(request)).must(OPERATOR)
         if not await store.revoke(token_id, to_us(clock.now())):
             raise NotFound(f"there is no live token {token_id}")
@@ -82,14 +83,16 @@ def looking_routes(reader: Reader, gate: Gate, tokens: Tokens, directory: Direct
 
     @get("/exceptions", summary="Work items, newest first", name="exceptions.search")
     async def exceptions(
-        request: Anything, status: str = "open", after: str = ""
+        request: Anything, status: FromQuery[str] = "open", after: FromQuery[str] = ""
     ) -> Response[bytes]:
         (await tokens.of(request)).must("orders:read")
         rows = await reader.exceptions(state="" if status == "all" else status, after=after)
         return answer(b'{"exceptions":[' + b",".join(rows) + b"]}")
 
     @get("/messages", summary="The newest messages, without bodies", name="messages.search")
-    async def messages(request: Anything, source: str = "", outcome: str = "") -> dict[str, Any]:
+    async def messages(
+        request: Anything, source: FromQuery[str] = "", outcome: FromQuery[str] = ""
+    ) -> dict[str, Any]:
         (await tokens.of(request)).must(OPERATOR)
         rows = await reader.messages(source=source, outcome=outcome)
         names = ("id", "source", "key", "topic", "received_us", "outcome", "reason", "order_id")
@@ -106,7 +109,9 @@ def looking_routes(reader: Reader, gate: Gate, tokens: Tokens, directory: Direct
         return {"locations": places}
 
     @get("/availability/{sku:str}", summary="What can be promised", name="availability")
-    async def availability(request: Anything, sku: str, market: str = "") -> dict[str, Any]:
+    async def availability(
+        request: Anything, sku: FromPath[str], market: FromQuery[str] = ""
+    ) -> dict[str, Any]:
         (await tokens.of(request)).must("orders:read")
         rows = await reader.levels(sku, market)
         if not rows:

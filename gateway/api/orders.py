@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, Router, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from config.errors import NotFound, Rejected
 from config.ids import MarketId, OrderId
@@ -69,10 +69,10 @@ def orders_routes(  # noqa: C901 - the routes of one entity, each a few lines
     @get("/", summary="Search orders", name="orders.search")
     async def search(
         request: Anything,
-        source: str = "",
-        external_id: str = "",
-        order_state: Annotated[str, Parameter(query="state")] = "",
-        after: str = "",
+        source: FromQuery[str] = "",
+        external_id: FromQuery[str] = "",
+        order_state: Annotated[str, QueryParameter(name="state")] = "",
+        after: FromQuery[str] = "",
     ) -> Found:
         (await tokens.of(request)).must("orders:read")
         page = await reader.search_orders(
@@ -81,18 +81,18 @@ def orders_routes(  # noqa: C901 - the routes of one entity, each a few lines
         return Found(page.orders, page.after)
 
     @get("/{order_id:str}", summary="One order with its fulfilments", name="orders.one")
-    async def one(request: Anything, order_id: str) -> Response[bytes]:
+    async def one(request: Anything, order_id: FromPath[str]) -> Response[bytes]:
         (await tokens.of(request)).must("orders:read")
         return answer(await _order_json(reader, OrderId(order_id)))
 
     @get("/{order_id:str}/timeline", summary="What happened to the order", name="orders.timeline")
-    async def timeline(request: Anything, order_id: str) -> Response[bytes]:
+    async def timeline(request: Anything, order_id: FromPath[str]) -> Response[bytes]:
         (await tokens.of(request)).must("orders:read")
         _, history, _ = await _parts(reader, OrderId(order_id))
         return answer(b'{"id":' + encode(order_id) + b',"timeline":' + history + b"}")
 
     @get("/{order_id:str}/route", summary="Why it was routed so", name="orders.route")
-    async def route(request: Anything, order_id: str) -> Response[bytes]:
+    async def route(request: Anything, order_id: FromPath[str]) -> Response[bytes]:
         (await tokens.of(request)).must("orders:read")
         _, _, plan = await _parts(reader, OrderId(order_id))
         return answer(b'{"id":' + encode(order_id) + b',"plan":' + (plan or b"null") + b"}")
@@ -112,7 +112,7 @@ def orders_routes(  # noqa: C901 - the routes of one entity, each a few lines
         return answer(encode({"order_id": outcome.order_id}), outcome, 201)
 
     @post("/{order_id:str}/cancel", summary="Cancel units or the order", name="orders.cancel")
-    async def cancel(request: Anything, order_id: str) -> Response[bytes]:
+    async def cancel(request: Anything, order_id: FromPath[str]) -> Response[bytes]:
         principal = await tokens.of(request)
         principal.must("orders:write")
         key = key_of(request)
