@@ -74,8 +74,9 @@ def send(  # noqa: PLR0913 - the command's options
 ) -> None:
     """Sign a payload as its channel would and post it.
 
-    SOURCE is the id of a configured source, whose instance must run. FILE is a body, or a captured message: an object with headers, body and topic. The exit code
-    is 1 unless every answer was as expected.
+    SOURCE is the id of a configured source, whose instance must run. FILE is a body, or a captured
+    message: an object with headers, body and topic. The exit code is 1 unless every answer was as
+    expected.
     """
     instance = find_whole(data, config)
     settings = _source(instance, source)

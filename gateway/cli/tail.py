@@ -64,7 +64,8 @@ def tail(
 ) -> None:
     """Follow events until Ctrl-C.
 
-    SUBJECT (default imv.v1.>) is imv.v1.<entity>.<event>.<key>; * stands for one part, > for all that follow.
+    SUBJECT (default imv.v1.>) is imv.v1.<entity>.<event>.<key>; * stands for one part, > for all
+    that follow.
     """
     log.configure(level="error")
     servers = nats_of(find_instance(data, config))
