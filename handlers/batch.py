@@ -56,7 +56,7 @@ from store.ports import (
 
 _log = get_log("batch")
 _COMMIT_LOOKS = 40
-_COMMIT_LOOK_S = 0.25
+COMMIT_LOOK_S = 0.25
 _VOIDED = "voided"  # as the gate's reaper writes it
 
 Settled = Outcome | Exception
@@ -92,8 +92,9 @@ class Batch:
         clock: Clock,
         ids: IdFactory,
         committed: Committed,
+        look_s: float = COMMIT_LOOK_S,
     ) -> None:
-        """Take the ports."""
+        """Take the ports; `look_s` is how long to wait before looking again for a lost commit."""
         self._store = store
         self._gate = gate
         self._keeper = keeper
@@ -101,6 +102,7 @@ class Batch:
         self._clock = clock
         self._ids = ids
         self._committed = committed
+        self._look_s = look_s
 
     async def run(self, messages: list[Message]) -> list[Settled]:
         """Settle every message, in order; never raises for a message's fault or an engine's."""
@@ -269,7 +271,7 @@ class Batch:
                     return await self._is_there(keys, ids) or not keys
             except ImvError as error:
                 _log.info("batch.looks_again", reason=error.detail)
-            await asyncio.sleep(_COMMIT_LOOK_S)
+            await asyncio.sleep(self._look_s)
         return None
 
     async def _is_there(self, keys: set[MessageKey], ids: set[MessageId]) -> bool:

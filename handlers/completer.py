@@ -13,7 +13,7 @@ from config.ids import IdFactory, MessageId, SourceId
 from config.limits import FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_S, FETCH_BACKOFF_S_MAX
 from config.log import get_log
 from handlers.actions import PostponeFetch, SettleFetch
-from handlers.intake import Intake
+from handlers.intake import WayIn
 from handlers.message import Message
 from handlers.sources.channel import Channel, OrderSource
 from handlers.sweeper import task_message
@@ -45,7 +45,7 @@ class Completer:
     def __init__(
         self,
         due: Due,
-        intake: Intake,
+        intake: WayIn,
         platforms: Mapping[SourceId, Platform],
         *,
         clock: Clock,
@@ -70,7 +70,11 @@ class Completer:
             await asyncio.sleep(LOOK_S)
 
     async def complete_due(self) -> None:
-        """Read every order that is due, once for each, and send it through the batch."""
+        """Read every order that is due, once for each, and send it through the batch.
+
+        Raises:
+            Unavailable: our own way in is closed now; what is due stays due.
+        """
         now_us = to_us(self._clock.now())
         by_order: dict[tuple[SourceId, str], list[Fetch]] = {}
         for fetch in await self._due.due_fetches(now_us, _AT_ONCE):
@@ -83,17 +87,25 @@ class Completer:
         if platform is None:
             await self._settle(fetches, "the source has no order source configured")
             return
+        found = await self._read(source, order_ref, platform)
+        if isinstance(found, str):
+            await self._retry(fetches, found)
+            return
+        await self._intake.submit(found)
+        await self._settle(fetches, "")
+
+    async def _read(self, source: SourceId, order_ref: str, platform: Platform) -> Message | str:
+        """Read an order as a message, or say why that is not possible now."""
         try:
             document = await platform.orders.read(order_ref)
             if document is None:
-                await self._retry(fetches, "the platform has no such order")
-                return
-            await self._intake.submit(self._message(source, platform.channel, document))
-            await self._settle(fetches, "")
-        except Unavailable as error:
-            await self._retry(fetches, error.detail)
-        except Rejected as error:
-            await self._retry(fetches, error.detail)
+                return "the platform has no such order"
+            return self._message(source, platform.channel, document)
+        except (Unavailable, Rejected) as error:
+            return error.detail
+        except Exception as defect:  # noqa: BLE001 - one bad document must not stop the others
+            _log.error("fetch.defect", source=source, exc_info=defect)
+            return f"cannot be read: {type(defect).__name__}"
 
     def _message(self, source: SourceId, channel: Channel, document: bytes) -> Message:
         decoded = channel.decode_order(document)

@@ -4,19 +4,36 @@ There is no timer: under light load a batch is one message, under heavy load it 
 """
 
 import asyncio
+from typing import Protocol
 
 from config.errors import Overloaded, Unavailable
 from config.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
-from handlers.batch import Batch, Settled
+from handlers.batch import Settled
 from handlers.message import Message, Outcome
 
 _Waiting = tuple[Message, asyncio.Future[Outcome]]
 
 
+class Batches(Protocol):
+    """Runs batches, one at a time."""
+
+    async def run(self, messages: list[Message]) -> list[Settled]:
+        """Settle every message, in order; never raises for a message's fault or an engine's."""
+        ...
+
+
+class WayIn(Protocol):
+    """Takes messages one by one."""
+
+    async def submit(self, message: Message) -> Outcome:
+        """Wait for the message's outcome; errors as `Intake.submit`."""
+        ...
+
+
 class Intake:
     """Takes messages one by one and gives each its own outcome after its batch is committed."""
 
-    def __init__(self, batch: Batch, queue_messages_max: int) -> None:
+    def __init__(self, batch: Batches, queue_messages_max: int) -> None:
         """Take the batch runner and the bound of the queue."""
         self._batch = batch
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(queue_messages_max)

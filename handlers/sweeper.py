@@ -10,7 +10,7 @@ from config.errors import ImvError, Unavailable
 from config.ids import HoldId, IdFactory, MessageId, OrderId, SourceId
 from config.log import get_log
 from handlers.actions import Action, DecideOrders, EndHold, ExpireParked
-from handlers.intake import Intake
+from handlers.intake import WayIn
 from handlers.message import Message
 from store.ports import Parked
 
@@ -64,7 +64,7 @@ class Sweeper:
     def __init__(
         self,
         due: Due,
-        intake: Intake,
+        intake: WayIn,
         clock: Clock,
         *,
         ids: IdFactory,

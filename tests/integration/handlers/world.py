@@ -110,6 +110,7 @@ class World:
             clock=self.clock,
             ids=self.ids,
             committed=self.heard,
+            look_s=0.01,
         )
 
     @asynccontextmanager

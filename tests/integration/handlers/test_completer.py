@@ -1,0 +1,153 @@
+"""The completer: thin notifications become orders, once for each, or a work item."""
+
+import hashlib
+
+import msgspec
+import pytest
+
+from config.errors import EngineDown, Unreadable
+from config.ids import SourceId
+from config.limits import FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_S, FETCH_BACKOFF_S_MAX
+from handlers.commands import FetchOrder, PlaceOrder
+from handlers.completer import Completer, Platform
+from handlers.sources.channel import Answer, Decoded, OrderSource, Request
+from tests.integration.handlers.asking import SHOP, key_of, order
+from tests.integration.handlers.world import World
+
+
+class ShopChannel:
+    """Reads documents that are our own commands."""
+
+    async def verify(self, request: Request) -> None: ...
+
+    def decode(self, request: Request) -> Decoded:
+        raise NotImplementedError
+
+    def handshake(self, request: Request) -> Answer | None: ...
+
+    def sign(self, body: bytes, topic: str, now: object) -> dict[str, str]:
+        raise NotImplementedError
+
+    def decode_order(self, document: bytes) -> Decoded:
+        if document == b"defect":
+            raise LookupError
+        try:
+            placed = msgspec.json.decode(document, type=PlaceOrder)
+        except msgspec.DecodeError as error:
+            raise Unreadable(str(error)) from error
+        digest = hashlib.sha256(document).hexdigest()
+        return Decoded(f"order/{placed.order.ref}/{placed.version}/{digest}", "order", (placed,))
+
+
+class Shelf:
+    """A platform's orders; counts how often each is read."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, bytes] = {}
+        self.reads: list[str] = []
+        self.down = False
+
+    def put(self, placed: PlaceOrder) -> None:
+        self.documents[placed.order.ref] = msgspec.json.encode(placed)
+
+    async def read(self, order_ref: str) -> bytes | None:
+        self.reads.append(order_ref)
+        if self.down:
+            raise EngineDown("the platform does not answer")
+        return self.documents.get(order_ref)
+
+
+def thin(ref: str = "1", version: int = 0) -> FetchOrder:
+    return FetchOrder(order=key_of(ref), version=version)
+
+
+async def complete(world: World, shelf: OrderSource, source: SourceId = SHOP) -> None:
+    async with world.intake() as intake:
+        platforms = {source: Platform(ShopChannel(), shelf)}
+        completer = Completer(world.reader, intake, platforms, clock=world.clock, ids=world.ids)
+        await completer.complete_due()
+
+
+async def waiting(world: World) -> int:
+    return (await world.reader.counts())["fetches"]
+
+
+async def test_a_thin_notification_becomes_its_order(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    shelf = Shelf()
+    shelf.put(order())
+    assert (await world.send(thin())).name == "accepted"
+    await complete(world, shelf)
+    assert (await world.order()).state == "routed"
+    assert await waiting(world) == 0
+
+
+async def test_notifications_of_one_order_are_completed_by_one_reading(world: World) -> None:
+    shelf = Shelf()
+    shelf.put(order())
+    for _ in range(3):
+        await world.send(thin())
+    await complete(world, shelf)
+    assert shelf.reads == ["1"]
+    assert await waiting(world) == 0
+
+
+async def test_a_version_that_was_read_before_is_not_read_again(world: World) -> None:
+    await world.send(order(version=5))
+    assert (await world.send(thin(version=5))).name == "ignored"
+    assert (await world.send(thin(version=6))).name == "accepted"
+
+
+async def test_a_platform_that_does_not_answer_is_asked_later_and_later(world: World) -> None:
+    shelf = Shelf()
+    shelf.down = True
+    await world.send(thin())
+    await complete(world, shelf)
+    await complete(world, shelf)
+    assert len(shelf.reads) == 1
+    world.clock.advance(FETCH_BACKOFF_S)
+    await complete(world, shelf)
+    world.clock.advance(FETCH_BACKOFF_S)
+    await complete(world, shelf)
+    assert len(shelf.reads) == 2
+    shelf.down = False
+    shelf.put(order())
+    world.clock.advance(FETCH_BACKOFF_S)
+    await complete(world, shelf)
+    assert len(await world.orders()) == 1
+
+
+async def test_an_order_that_is_never_found_becomes_a_work_item(sqlite_world: World) -> None:
+    world, shelf = sqlite_world, Shelf()
+    await world.send(thin())
+    for _ in range(FETCH_ATTEMPTS_MAX):
+        assert not await world.open_exceptions()
+        await complete(world, shelf)
+        world.clock.advance(FETCH_BACKOFF_S_MAX)
+    (failed,) = (await world.open_exceptions())["FETCH_FAILED"]
+    assert failed.what["reason"] == "the platform has no such order"
+    assert await waiting(world) == 0
+    shelf.put(order())
+    await world.send(thin())
+    await complete(world, shelf)
+    assert "FETCH_FAILED" not in await world.open_exceptions()
+
+
+async def test_a_source_without_a_platform_is_a_work_item_at_once(world: World) -> None:
+    await world.send(thin())
+    await complete(world, Shelf(), SourceId("other"))
+    assert "FETCH_FAILED" in await world.open_exceptions()
+
+
+@pytest.mark.parametrize("document", [b"no order", b"defect"])
+async def test_a_document_that_cannot_be_read_holds_up_no_other(
+    sqlite_world: World, document: bytes
+) -> None:
+    world, shelf = sqlite_world, Shelf()
+    shelf.documents["1"] = document
+    shelf.put(order("2"))
+    await world.send(thin("1"))
+    await world.send(thin("2"))
+    await complete(world, shelf)
+    assert len(await world.orders()) == 1
+    assert await waiting(world) == 1

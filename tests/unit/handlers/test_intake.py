@@ -1,0 +1,105 @@
+"""The intake: bounded, and each sender gets its own outcome."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from config.errors import Overloaded, Rejected, Unavailable
+from config.ids import MessageId, SourceId
+from config.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
+from handlers.intake import Intake
+from handlers.message import Message, Outcome
+
+
+class Echo:
+    """Settles each message by its own id; remembers the batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    async def run(self, messages: list[Message]) -> list[Outcome | Exception]:
+        self.batches.append(len(messages))
+        await asyncio.sleep(0)
+        return [
+            Rejected("bad") if one.key == "bad" else Outcome(name="applied", message_id=one.id)
+            for one in messages
+        ]
+
+
+def message(name: str, key: str = "", size: int = 1) -> Message:
+    return Message(
+        id=MessageId(name),
+        source=SourceId("shop"),
+        key=key or name,
+        topic="t",
+        fingerprint=b"",
+        body=b"x" * size,
+        received_at=datetime(2026, 11, 23, tzinfo=UTC),
+        tasks=(),
+        by="test",
+    )
+
+
+async def _run(intake: Intake, *messages: Message) -> list[Outcome | BaseException]:
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(_settled(intake, one)) for one in messages]
+        await asyncio.sleep(0)
+        tasks.create_task(intake.run())
+        for task in waiting:
+            await asyncio.wait({task})
+        intake.close()
+    return [task.result() for task in waiting]
+
+
+async def _settled(intake: Intake, one: Message) -> Outcome | BaseException:
+    try:
+        return await intake.submit(one)
+    except Rejected as error:
+        return error
+
+
+async def test_each_sender_gets_its_own_outcome() -> None:
+    first, second, third = await _run(
+        Intake(Echo(), 10), message("a"), message("b", "bad"), message("c")
+    )
+    assert isinstance(first, Outcome)
+    assert isinstance(second, Rejected)
+    assert isinstance(third, Outcome)
+    assert (first.message_id, third.message_id) == ("a", "c")
+
+
+async def test_what_waits_together_is_one_batch_up_to_its_bound() -> None:
+    echo = Echo()
+    intake = Intake(echo, 10_000)
+    await _run(intake, *(message(str(n)) for n in range(BATCH_MESSAGES_MAX + 1)))
+    assert echo.batches == [BATCH_MESSAGES_MAX, 1]
+
+
+async def test_a_batch_is_bounded_in_bytes_too() -> None:
+    echo = Echo()
+    half = BATCH_BYTES_MAX // 2 + 1
+    await _run(Intake(echo, 10), *(message(str(n), size=half) for n in range(3)))
+    assert echo.batches == [1, 1, 1]
+
+
+async def test_a_full_queue_refuses_and_accepts_nothing() -> None:
+    intake = Intake(Echo(), 1)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(intake.submit(message("a")))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await intake.submit(message("b"))
+        assert intake.waiting == 1
+        intake.close()
+        await intake.run()
+    assert first.result().message_id == "a"
+
+
+async def test_after_closing_nothing_is_taken() -> None:
+    intake = Intake(Echo(), 1)
+    intake.close()
+    intake.close()
+    with pytest.raises(Unavailable):
+        await intake.submit(message("a"))
+    await intake.run()
