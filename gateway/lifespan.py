@@ -35,6 +35,7 @@ from routing.network import Network, parse
 from store.engine import Database
 from store.gate import RedisGate
 from store.gate_keeper import Keeper
+from store.patient_gate import PatientGate
 from store.ports import Changes
 from store.readers import Reader
 from store.redis_client import open_redis
@@ -84,45 +85,26 @@ async def open_house(
     Raises:
         Misconfigured: settings, network file or a source are wrong. EngineDown: no database.
     """
-    clock, ids, metrics = SystemClock(), IdFactory(), Metrics()
+    floor = _Floor(SystemClock(), IdFactory(), Metrics())
+    clock, ids, metrics = floor.clock, floor.ids, floor.metrics
     directory = Directory(read_network(settings), _sources(settings))
     async with AsyncExitStack() as stack:
         database = Database(urls.database)
         stack.push_async_callback(database.close)
         reader = Reader(database)
         incarnation = await reader.incarnation()
-        client = open_redis(urls.redis)
-        stack.push_async_callback(client.aclose)
-        gate = RedisGate(client, clock)
-        markets = tuple(directory.markets)
-        keeper = Keeper(database, gate, markets=markets, clock=clock, ids=ids, meter=metrics)
-        publisher = NatsPublisher(urls.nats, options=StreamOptions(store_bytes=urls.store_bytes))
-        stack.push_async_callback(publisher.close)
+        stock = _open_stock(stack, urls, database, directory, floor)
+        mover = _open_relay(stack, urls, database, settings, floor)
         subscriber = NatsSubscriber(urls.nats)
         stack.push_async_callback(subscriber.close)
-        partitions = settings.relay.partitions
-        mover = Relay(database, publisher, clock, ids=ids, partitions=partitions)
-
-        def committed(outcomes: list[Settled], changes: Changes) -> None:
-            metrics.committed(outcomes, changes)
-            _log.info(
-                "batch.committed",
-                messages=[message.id for message in changes.messages],
-                orders=len(changes.orders),
-                movements=len(changes.movements),
-                events=len(changes.events),
-            )
-            if changes.events:
-                mover.notify()
-
         batch = Batch(
-            store=SqlStore(database, partitions),
-            gate=gate,
-            keeper=keeper,
+            store=SqlStore(database, settings.relay.partitions),
+            gate=stock.patient,
+            keeper=stock.keeper,
             directory=directory,
             clock=clock,
             ids=ids,
-            committed=committed,
+            committed=_Commits(metrics, mover),
         )
         intake = Intake(batch, settings.gateway.queue_messages_max)
         http = httpx.AsyncClient(follow_redirects=False, trust_env=False)
@@ -130,7 +112,9 @@ async def open_house(
         channels, platforms = open_channels(settings, environ, http, clock)
         token_store = TokenStore(database)
         hub = Hub(subscriber, SqlSnapshots(reader), incarnation, clock)
-        health = Health(reader, gate, subscriber, markets, metrics, intake=intake, clock=clock)
+        health = Health(
+            reader, stock.gate, subscriber, stock.markets, metrics, intake=intake, clock=clock
+        )
         house = House(
             settings=settings,
             clock=clock,
@@ -139,34 +123,101 @@ async def open_house(
             channels=channels,
             intake=intake,
             reader=reader,
-            gate=gate,
+            gate=stock.gate,
             tokens=Tokens(token_store, clock),
             token_store=token_store,
             hub=hub,
             metrics=metrics,
             health=health,
         )
-        sweeper = Sweeper(
-            reader, intake, clock, ids=ids, gate_open=lambda: _all_open(gate, markets)
-        )
+        sweeper = Sweeper(reader, intake, clock, ids=ids, gate_open=stock.is_open)
         completer = Completer(reader, intake, platforms, clock=clock, ids=ids)
-        background = [keeper.run, sweeper.run, completer.run, hub.run, health.run]
+        background = [*stock.running, sweeper.run, completer.run, hub.run, health.run]
         if relay:
             background.append(mover.run)
         async with _running(intake, background):
             yield house
 
 
+class _Floor(msgspec.Struct, frozen=True):
+    """What everything stands on."""
+
+    clock: Clock
+    ids: IdFactory
+    metrics: Metrics
+
+
+class _Stock(msgspec.Struct, frozen=True):
+    """The stock gate, the one that tells it again, and its keeper."""
+
+    gate: RedisGate
+    patient: PatientGate
+    keeper: Keeper
+    markets: tuple[MarketId, ...]
+
+    @property
+    def running(self) -> list[Any]:
+        """Return what works beside the traffic."""
+        return [self.keeper.run, self.patient.run]
+
+    def is_open(self) -> bool:
+        """Tell whether every market's gate decides now."""
+        try:
+            return all(self.gate.epoch(market) for market in self.markets)
+        except Unavailable:
+            return False
+
+
+class _Commits:
+    """Hears of every commit: counts it, logs one wide line, wakes the relay."""
+
+    def __init__(self, metrics: Metrics, relay: Relay) -> None:
+        self._metrics = metrics
+        self._relay = relay
+
+    def __call__(self, outcomes: list[Settled], changes: Changes) -> None:
+        self._metrics.committed(outcomes, changes)
+        _log.info(
+            "batch.committed",
+            messages=[message.id for message in changes.messages],
+            orders=len(changes.orders),
+            movements=len(changes.movements),
+            events=len(changes.events),
+        )
+        if changes.events:
+            self._relay.notify()
+
+
+def _open_stock(
+    stack: AsyncExitStack, urls: Urls, database: Database, directory: Directory, floor: _Floor
+) -> _Stock:
+    client = open_redis(urls.redis)
+    stack.push_async_callback(client.aclose)
+    gate = RedisGate(client, floor.clock)
+    markets = tuple(directory.markets)
+    keeper = Keeper(
+        database, gate, markets=markets, clock=floor.clock, ids=floor.ids, meter=floor.metrics
+    )
+    return _Stock(gate, PatientGate(gate, floor.clock), keeper, markets)
+
+
+def _open_relay(
+    stack: AsyncExitStack, urls: Urls, database: Database, settings: Settings, floor: _Floor
+) -> Relay:
+    publisher = NatsPublisher(urls.nats, options=StreamOptions(store_bytes=urls.store_bytes))
+    stack.push_async_callback(publisher.close)
+    partitions = settings.relay.partitions
+    return Relay(database, publisher, floor.clock, ids=floor.ids, partitions=partitions)
+
+
 @asynccontextmanager
 async def open_relay(settings: Settings, urls: Urls) -> AsyncIterator[Relay]:
     """Build a relay of its own process; its `run` works until it is cancelled."""
-    clock, ids = SystemClock(), IdFactory()
+    floor = _Floor(SystemClock(), IdFactory(), Metrics())
     async with AsyncExitStack() as stack:
         database = Database(urls.database)
         stack.push_async_callback(database.close)
-        publisher = NatsPublisher(urls.nats, options=StreamOptions(store_bytes=urls.store_bytes))
-        stack.push_async_callback(publisher.close)
-        yield Relay(database, publisher, clock, ids=ids, partitions=settings.relay.partitions)
+        yield _open_relay(stack, urls, database, settings, floor)
 
 
 @asynccontextmanager
@@ -252,10 +303,3 @@ def _sources(settings: Settings) -> tuple[Source, ...]:
         )
         for source in settings.sources
     )
-
-
-def _all_open(gate: RedisGate, markets: Sequence[MarketId]) -> bool:
-    try:
-        return all(gate.epoch(market) for market in markets)
-    except Unavailable:
-        return False

@@ -1,6 +1,7 @@
 """The roles: `up` with embedded engines; `serve`, `relay` and `migrate` against external ones."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from gateway.demo.setup import prepare_demo
 from gateway.lifespan import open_house, open_relay
 from gateway.serving import listen, serving
 from gateway.up import Ready, stop_signal, up
+from gateway.workers import Workers
 from store.migrate import migrate
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,12 +72,31 @@ def up_command(
 @instance_options
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
-def serve(data: str | None, config: str | None, host: str | None, port: int | None) -> None:
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, help="Processes; PostgreSQL only."
+)
+def serve(
+    data: str | None, config: str | None, host: str | None, port: int | None, workers: int
+) -> None:
     """Serve the gateway against external engines until Ctrl-C."""
     log.configure()
     instance = _listening(_external(find_instance(data, config)), host, port)
+    if workers > 1 and instance.settings.engines.database.startswith("sqlite"):
+        raise click.UsageError("SQLite has one writer: --workers needs PostgreSQL")
     address = listen(instance.settings.gateway.host, instance.settings.gateway.port)
 
+    def tell() -> None:
+        http = "http://{}:{}".format(*address.getsockname()[:2])
+        ready = Ready(http=http, nats="", data=str(instance.data), token=None)
+        _tell(ready, as_json=True, demo=False)
+
+    if workers == 1:
+        _serve(instance, address, tell)
+    else:
+        Workers(workers, lambda ready: _serve(instance, address, ready)).run(tell)
+
+
+def _serve(instance: Instance, address: socket.socket, ready: Callable[[], None]) -> None:
     async def main() -> None:
         async with stop_signal() as stopped:
             urls, environ = instance.urls(), environment()
@@ -83,9 +104,7 @@ def serve(data: str | None, config: str | None, host: str | None, port: int | No
                 open_house(instance.settings, urls, environ, relay=False) as house,
                 serving(create_app(house), address, house.hub.shutdown),
             ):
-                http = "http://{}:{}".format(*address.getsockname()[:2])
-                ready = Ready(http=http, nats="", data=str(instance.data), token=None)
-                _tell(ready, as_json=True, demo=False)
+                ready()
                 await stopped.wait()
 
     _run(main)

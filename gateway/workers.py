@@ -1,0 +1,110 @@
+"""Several worker processes behind one listening socket: forked, watched, stopped together.
+
+Everything that must be right between them is in the database and in Redis; the workers know nothing of
+each other. They are forked before any thread or event loop exists.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from config.errors import EngineDown
+from config.log import get_log
+from gateway.engines.leash import leash
+
+_READY_S: Final = 30.0
+_AGAIN_S: Final = 1.0
+_log = get_log("workers")
+Work = Callable[[Callable[[], None]], None]
+"""What a worker does until it is told to stop; it calls its argument once when it serves."""
+
+
+class Workers:
+    """The processes of one `imv serve --workers N`."""
+
+    def __init__(self, count: int, work: Work) -> None:
+        """Take how many there shall be and what each does."""
+        self._count = count
+        self._work = work
+        self._pids: set[int] = set()
+        self._stopping = False
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Fork all, say when the last one serves, and replace any that ends, until we are told to stop.
+
+        Raises:
+            EngineDown: a worker did not come up; the log says why.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        try:
+            for _ in range(self._count):
+                self._start()
+            ready()
+            self._watch()
+        finally:
+            self._end()
+
+    def _start(self) -> None:
+        """Fork one worker and wait until it serves."""
+        told, tell = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(told)
+            _become_worker(self._work, tell)
+        os.close(tell)
+        self._pids.add(pid)
+        readable, _, _ = select.select([told], [], [], _READY_S)
+        serves = bool(readable and os.read(told, 1))
+        os.close(told)
+        if not serves and not self._stopping:
+            raise EngineDown("a worker did not come up; its log lines say why")
+
+    def _watch(self) -> None:
+        while not self._stopping:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                time.sleep(_AGAIN_S / 5)
+            elif pid in self._pids:
+                self._pids.discard(pid)
+                _log.error("worker.ended", pid=pid, status=os.waitstatus_to_exitcode(status))
+                time.sleep(_AGAIN_S)
+                if not self._stopping:
+                    self._start()
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self._stopping = True
+        for pid in self._pids:
+            os.kill(pid, signal.SIGTERM)
+
+    def _end(self) -> None:
+        """Wait for all; whoever is still there was told to stop before."""
+        self._stop(signal.SIGTERM, None)
+        for pid in self._pids:
+            os.waitpid(pid, 0)
+        self._pids.clear()
+
+
+def _become_worker(work: Work, tell: int) -> None:
+    """Work in this new process and never come back from it."""
+    status = 1
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        if sys.platform == "linux":
+            leash(os.getppid())
+        work(lambda: _say(tell))
+        status = 0
+    except BaseException:  # noqa: BLE001 - nothing may unwind into the parent's stack
+        _log.exception("worker.failed", pid=os.getpid())
+    finally:
+        os._exit(status)
+
+
+def _say(tell: int) -> None:
+    os.write(tell, b"1")
+    os.close(tell)

@@ -1,0 +1,86 @@
+"""Several workers on PostgreSQL are one gateway: the same order and the last unit exist once."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import httpx
+import psutil
+
+from gateway.engines.nats import NatsServer
+from gateway.engines.redis import RedisServer
+from store.engine import Database
+from store.migrate import migrate
+from store.tokens import TokenRow, TokenStore
+from tests.e2e import instance as at
+from tests.e2e.watching import check_exactly_once, events_until_quiet
+
+
+async def test_two_workers_take_each_order_once_and_sell_each_unit_once(
+    tmp_path: Path, own_redis: RedisServer, own_nats: NatsServer, postgres_url: str
+) -> None:
+    await migrate(postgres_url)
+    database = Database(postgres_url)
+    token = await TokenStore(database).create(TokenRow("test", ("operator",), "test", 0))
+    await database.close()
+    where = {"database": postgres_url, "redis": own_redis.url, "nats": [own_nats.url]}
+    config = at.write_config(tmp_path, engines=where)
+    with (
+        at.running("serve", "--port", "0", "--workers", "2", "--config", str(config)) as serve,
+        at.running("relay", "--config", str(config)),
+    ):
+        assert len(serve.children()) == 2
+        await at.gate_open(serve.http)
+        await at.stock(serve.http, token, S_001=20)
+        await at.until(lambda: _stocked(serve.http, token))
+        answers = await _post_all(serve.http, range(1, 61), times=3)
+        by_number: dict[int, set[str]] = {}
+        for number, answer in answers:
+            assert answer.is_success, answer.text
+            by_number.setdefault(number, set()).add(answer.json()["order_id"])
+        assert all(len(ids) == 1 for ids in by_number.values())
+        states = await _states(serve.http, token)
+        assert (states.count("routed"), states.count("held")) == (20, 40)
+        await _a_killed_worker_is_replaced(serve)
+        check_exactly_once(await events_until_quiet(own_nats.url))
+
+
+async def _a_killed_worker_is_replaced(serve: at.Running) -> None:
+    before = {child.pid for child in serve.children()}
+    victim: psutil.Process = serve.children()[0]
+    victim.send_signal(signal.SIGKILL)
+    await at.until(lambda: _replaced(serve, before))
+
+
+async def _replaced(serve: at.Running, before: set[int]) -> bool:
+    now = {child.pid for child in serve.children() if child.status() != "zombie"}
+    return len(now) == 2 and now != before
+
+
+async def _post_all(http: str, numbers: range, *, times: int) -> list[tuple[int, httpx.Response]]:
+    """Post every order several times at once, each on a connection of its own."""
+    answers: list[tuple[int, httpx.Response]] = []
+
+    async def post(number: int) -> None:
+        body = at.order(number, pickup=True)
+        async with httpx.AsyncClient(timeout=30) as client:
+            url, head = f"{http}/webhooks/shop-main", at.headers(body, f"event-{number}")
+            answers.append((number, await client.post(url, content=body, headers=head)))
+
+    async with asyncio.TaskGroup() as group:
+        for number in [*numbers] * times:
+            group.create_task(post(number))
+    return answers
+
+
+async def _stocked(http: str, token: str) -> bool:
+    """Tell whether the gate knows of the stock: the import may be told to it a moment later."""
+    async with httpx.AsyncClient(headers=at.bearer(token)) as client:
+        found = (await client.get(f"{http}/v1/availability/SKU-1")).json()
+    return bool(found["freshness"] == "gate" and found["locations"][0]["band"] != "none")
+
+
+async def _states(http: str, token: str) -> list[str]:
+    async with httpx.AsyncClient(headers=at.bearer(token)) as client:
+        orders = (await client.get(f"{http}/v1/orders")).json()["orders"]
+        return [order["state"] for order in orders]
