@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.clock import to_ms
 from config.errors import ImvError, Unauthenticated
+from gateway import asyncapi
 from gateway import metrics as metric_text
 from gateway.api.asking import Anything, Asking, read
 from gateway.api.bodies import SignIn
@@ -144,7 +145,11 @@ def _health_routes(house: House) -> Sequence[Any]:
         content = house.metrics.text()
         return Response(content=content, media_type=metric_text.CONTENT_TYPE)
 
-    return [livez, readyz, metrics]
+    @get("/asyncapi", summary="The events, as AsyncAPI", name="asyncapi")
+    async def events() -> dict[str, Any]:
+        return asyncapi.document()
+
+    return [livez, readyz, metrics, events]
 
 
 def _surrounded(app: ASGIApp) -> ASGIApp:

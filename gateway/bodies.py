@@ -26,6 +26,7 @@ _LISTS: Final = frozenset(
         "x-forwarded-proto",
     }
 )
+_TRACE: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
@@ -41,6 +42,12 @@ def headers_of(scope: Scope) -> dict[str, str]:
             value = f"{headers[name]}, {value}"
         headers[name] = value
     return headers
+
+
+def trace_of(headers: Mapping[str, str]) -> str:
+    """Return the W3C trace context, empty when there is none or it is malformed."""
+    found = headers.get("traceparent", "")
+    return found if _TRACE.fullmatch(found) else ""
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], bytes_max: int) -> bytes:

@@ -211,6 +211,16 @@ def _open_relay(
 
 
 @asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """Open a database alone, for a command that needs nothing else."""
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
 async def open_relay(settings: Settings, urls: Urls) -> AsyncIterator[Relay]:
     """Build a relay of its own process; its `run` works until it is cancelled."""
     floor = _Floor(SystemClock(), IdFactory(), Metrics())

@@ -52,7 +52,7 @@ _KEYED: Final = {
     ("/v1/orders/{order_id}/cancel", "post"),
     ("/v1/holds", "post"),
 }
-_OPEN: Final = ("/livez", "/readyz", "/metrics", "/session", "/webhooks/{source}")
+_OPEN: Final = ("/livez", "/readyz", "/metrics", "/asyncapi", "/session", "/webhooks/{source}")
 _WEBHOOK_PROBLEMS: Final = {
     "400": "Not readable before the signature could be checked.",
     "401": "Unknown source, bad signature or stale timestamp.",

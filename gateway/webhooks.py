@@ -16,7 +16,7 @@ from config.clock import Clock, to_ms
 from config.errors import ImvError, NotFound, Unauthenticated, Unreadable
 from config.ids import IdFactory, MessageId, SourceId
 from config.log import get_log
-from gateway.bodies import check_depth, headers_of, read_body
+from gateway.bodies import check_depth, headers_of, read_body, trace_of
 from gateway.metrics import Metrics
 from gateway.problems import problem_of
 from handlers.commands import Suspect
@@ -127,6 +127,7 @@ class Webhooks:
             received_at=request.received_at,
             tasks=decoded.commands,
             by=f"webhook of {source}",
+            traceparent=trace_of(request.headers),
         )
 
 

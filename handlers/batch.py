@@ -165,7 +165,7 @@ class Batch:
         """Apply each fresh message on its own draft; a rejected one leaves nothing but its reason."""
         results: dict[str, Result | Rejected] = {}
         for message in claims.fresh:
-            draft = Draft(desk, message.by)
+            draft = Draft(desk, message.by, traceparent=message.traceparent)
             try:
                 results[message.id] = apply_message(draft, message)
             except Rejected as rejected:

@@ -68,6 +68,7 @@ class Desk:
         self.exceptions: dict[tuple[str, str], ExceptionFile] = dict(found.exceptions)
         self.unparked: set[str] = set()
         self.parked: dict[Ref, list[Parked]] = {k: list(v) for k, v in found.parked.items()}
+        self.traces: dict[str, str] = {}
         self.changes = Changes()
         self.takes: dict[Cell, Take] = {}
         self.shifts: dict[Cell, tuple[MarketId, Shift]] = {}

@@ -52,9 +52,13 @@ encode = msgspec.json.encode
 class Draft:
     """One message's changes; nothing is seen by others until `accept`."""
 
-    def __init__(self, desk: Desk, by: str) -> None:
-        """Start empty over the desk; `by` names who asked, for timelines."""
+    def __init__(self, desk: Desk, by: str, *, traceparent: str = "") -> None:
+        """Start empty over the desk; `by` names who asked, for timelines.
+
+        Without a trace context of its own, an order's events carry that of the message before.
+        """
         self.desk = desk
+        self._traceparent = traceparent
         self.facts = desk.facts
         self.by = by
         self._files: dict[OrderId, OrderFile] = {}
@@ -288,6 +292,8 @@ class Draft:
         desk = self.desk
         for file in list(self._files.values()):
             desk.lay_order(self._tell(file))
+            if self._traceparent:
+                desk.traces[file.order.id] = self._traceparent
         for change in self._steps:
             change(desk)
         desk.refs.update(self._refs)
@@ -343,6 +349,7 @@ class Draft:
             version=version,
             at_us=to_us(self.facts.now),
             data=data,
+            traceparent=self._traceparent or self.desk.traces.get(ordering_key, ""),
         )
         self._events.append(event)
 

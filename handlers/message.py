@@ -28,6 +28,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     received_at: datetime
     tasks: tuple[Task, ...]
     by: str
+    traceparent: str = ""
+    """The W3C trace context that came with it; its events carry it on."""
     recorded: bool = True
     operator: bool = False
     """Asked by a person or program that waits for an error; others are quarantined instead."""

@@ -11,7 +11,7 @@ from config.clock import Clock, to_ms
 from config.errors import Conflict, Rejected, Unreadable
 from config.ids import IdFactory, MessageId, SourceId
 from config.limits import BODY_BYTES_MAX
-from gateway.bodies import check_depth
+from gateway.bodies import check_depth, trace_of
 from gateway.security import Principal
 from handlers.actions import Task
 from handlers.intake import Intake
@@ -75,6 +75,7 @@ class Asking:
             received_at=now,
             tasks=(task,),
             by=principal.name,
+            traceparent=trace_of(request.headers),
             operator=True,
         )
         claim = (inbox_source, message.key)

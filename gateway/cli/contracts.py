@@ -13,8 +13,8 @@ import msgspec
 from config import log
 from config.errors import Misconfigured
 from config.settings import Settings
+from gateway import asyncapi
 from gateway.app import create_app
-from gateway.cli import asyncapi
 from gateway.cli.output import json_option, show_json
 from gateway.lifespan import Urls, open_house
 from store.migrate import migrate

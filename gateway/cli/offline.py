@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from config import log
 from config.clock import to_ms
@@ -20,10 +18,9 @@ from gateway.cli.instance import Instance
 from gateway.engines.folder import DataFolder
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
-from gateway.lifespan import House, Urls, open_house
+from gateway.lifespan import House, Urls, open_database, open_house
 from handlers.actions import ImportCatalog, ImportStock
 from handlers.message import Message, Outcome
-from store.driver_errors import translated
 from store.gate_port import GateClosed
 from store.migrate import migrate
 from store.tokens import TokenStore
@@ -33,48 +30,13 @@ _GATE_S: Final = 5.0
 _POLL_S: Final = 0.05
 
 
-class Transactions:
-    """Plain transactions on a database whose program does not run, or beside it on a server.
-
-    The gateway's own engine, with its one writer, is built for a whole house only.
-    """
-
-    def __init__(self, url: str) -> None:
-        """Take an SQLAlchemy URL."""
-        self._engine = create_async_engine(url)
-        self._place = make_url(url).database or ""
-
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """Open a transaction; EngineDown when the database does not answer."""
-        with translated(self._place):
-            async with self._engine.begin() as connection:
-                yield connection
-
-    read = write
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._engine.dispose()
-
-
-@asynccontextmanager
-async def open_transactions(url: str) -> AsyncIterator[Transactions]:
-    """Open a database for a moment."""
-    transactions = Transactions(url)
-    try:
-        yield transactions
-    finally:
-        await transactions.close()
-
-
 @asynccontextmanager
 async def open_tokens(instance: Instance) -> AsyncIterator[TokenStore]:
     """Open the tokens; of all engines only the database is needed, and it is migrated first."""
     log.configure(level="error")
     with database_of(instance) as url:
         await migrate(url)
-        async with open_transactions(url) as transactions:
+        async with open_database(url) as transactions:
             yield TokenStore(transactions)
 
 

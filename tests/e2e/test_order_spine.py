@@ -12,11 +12,13 @@ from tests.e2e import instance as at
 from tests.e2e.watching import Screen, check_exactly_once, events_until_quiet, names_of
 
 _ORDERS = 2000
+_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def _post_twice(http: str, body: bytes) -> list[httpx.Response]:
     async with httpx.AsyncClient() as client, asyncio.TaskGroup() as group:
-        url, headers = f"{http}/webhooks/shop-main", at.headers(body, "event-1")
+        url = f"{http}/webhooks/shop-main"
+        headers = {**at.headers(body, "event-1"), "traceparent": _TRACE}
         tasks = [group.create_task(client.post(url, content=body, headers=headers)) for _ in "12"]
         await asyncio.wait(tasks)
         return [task.result() for task in tasks]
@@ -54,6 +56,7 @@ async def test_an_order_posted_twice_at_once_is_one_order_all_the_way(tmp_path: 
         "fulfilment.assigned",
     ]
     check_exactly_once(events)
+    assert {event["trace"] for event in events} == {_TRACE}
     assert [row["order_id"] for row in screen.rows.values()] == [order_id]
     assert _sums(data) == {"allocated": 1, "on_hand": 5, "reservations": 1}
 

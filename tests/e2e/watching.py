@@ -26,7 +26,9 @@ async def events_until_quiet(url: str, *, quiet_s: float = 1.0) -> list[dict[str
                 return found
             data = msgspec.json.decode(message.data)
             head = message.headers or {}
-            found.append({"subject": message.subject, "id": head["ce-id"], "data": data})
+            trace = head.get("traceparent", "")
+            row = {"subject": message.subject, "id": head["ce-id"], "data": data, "trace": trace}
+            found.append(row)
     finally:
         await client.close()
 

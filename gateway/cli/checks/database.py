@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from config.errors import ImvError
 from gateway.cli.checks.finding import Finding, Subject, fail, judged, ok
-from gateway.cli.offline import open_transactions
+from gateway.lifespan import open_database
 from store import migrations
 from store.migrate import current
 
@@ -60,7 +60,7 @@ def _sqlite(path: Path) -> Finding:
 async def _postgres(subject: Subject) -> list[Finding]:
     """Ask the server for what decides whether a commit survives, and for its clock."""
     async with (
-        open_transactions(subject.urls.database) as transactions,
+        open_database(subject.urls.database) as transactions,
         transactions.read() as connection,
     ):
         names = ", ".join(f"current_setting('{name}') AS {name}" for name in _DURABLE)

@@ -6,8 +6,7 @@ from typing import Any, Final
 from config.errors import ImvError
 from config.ids import MarketId
 from gateway.cli.checks.finding import Finding, Subject, fail, judged, ok, warn
-from gateway.cli.offline import open_transactions
-from gateway.lifespan import read_network
+from gateway.lifespan import open_database, read_network
 from store.gate_keys import MarketKeys
 from store.gate_ledger import read_gate
 from store.redis_client import Client, open_redis, translated
@@ -57,7 +56,7 @@ async def _agree(subject: Subject, market: MarketId) -> bool:
     finally:
         await client.aclose()
     async with (
-        open_transactions(subject.urls.database) as transactions,
+        open_database(subject.urls.database) as transactions,
         transactions.read() as connection,
     ):
         row = await read_gate(connection, market)
