@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from outbox.event import STREAM, Entity
-from store.records import ExceptionRecord, Fulfilment, Order, Refund, Tender
+from store.records import ExceptionRecord, Fulfilment, MessageNotice, Order, Refund, Tender
 
 
 class Subjects(msgspec.Struct, frozen=True):
@@ -65,6 +65,7 @@ SUBJECTS: Final[Mapping[Entity, Subjects]] = {
         ("authorised", "captured", "refunded", "settled", "disputed", "failed"),
         (Tender, Refund),
     ),
+    "message": Subjects("source id", ("quarantined", "released", "replayed"), (MessageNotice,)),
 }
 _REFERENCE: Final = "#/components/schemas/{name}"
 _HEADERS: Final = {
@@ -76,6 +77,7 @@ _HEADERS: Final = {
     "ce-time": "When it happened (RFC 3339).",
     "content-type": "application/json",
     "Nats-Msg-Id": "Equal to ce-id.",
+    "traceparent": "W3C trace context of what caused it, where that carried one.",
 }
 
 

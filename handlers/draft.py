@@ -37,6 +37,7 @@ from store.records import (
     Fulfilment,
     HistoryEntry,
     Level,
+    MessageNotice,
     Order,
     Refund,
     Tender,
@@ -239,14 +240,14 @@ class Draft:
 
     def message_event(self, name: str, message: Message, reason: str) -> None:
         """Publish `message.<name>` about a message itself, without its content."""
-        row = {
-            "id": message.id,
-            "version": 1,
-            "source": message.source,
-            "key": message.key,
-            "topic": message.topic,
-            "reason": reason,
-        }
+        row = MessageNotice(
+            id=message.id,
+            version=1,
+            source=message.source,
+            key=message.key,
+            topic=message.topic,
+            reason=reason,
+        )
         self._event("message", name, message.source, (message.id, 1), encode(row))
 
     # --- stock -----------------------------------------------------------------------------

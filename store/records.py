@@ -16,6 +16,7 @@ from config.ids import (
     LineId,
     LocationId,
     MarketId,
+    MessageId,
     OperationId,
     OrderId,
     Sku,
@@ -238,6 +239,17 @@ class ExceptionRecord(_Record, frozen=True, kw_only=True):
     what: dict[str, str | int | list[str]]
     order_id: OrderId | None = None
     location: LocationId | None = None
+
+
+class MessageNotice(_Record, frozen=True, kw_only=True):
+    """What happened to a message itself, without its content."""
+
+    id: MessageId
+    version: int
+    source: SourceId
+    key: str
+    topic: str
+    reason: str
 
 
 class CatalogItem(_Record, frozen=True, kw_only=True):
