@@ -1,0 +1,135 @@
+"""The servers under test: the real gateway, the bare handler, the conventional one."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from store.migrate import migrate
+from tests.bench import goods
+from tests.bench.books import Books, wait
+from tests.bench.plan import DatabaseKind
+from tests.bench.process import READY_S, Failed, Process
+from tests.engines import Databases, apart, running_postgres, running_redis
+
+_ANSWER_S: Final = 60.0
+
+
+class Gateway(msgspec.Struct, frozen=True):
+    """A running gateway with its network, catalog and stock."""
+
+    process: Process
+    http: str
+    nats: str
+    token: str
+    books: Books
+    ready_s: float
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return port_of(self.http)
+
+    def post(self, path: str, body: object) -> None:
+        """Post as the operator; Failed unless it is done."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        answer = httpx.post(f"{self.http}{path}", json=body, headers=headers, timeout=_ANSWER_S)
+        if answer.status_code != httpx.codes.OK:
+            raise Failed(f"{path}: {answer.status_code} {answer.text[:300]}")
+
+    def stock(self, sku: str, place: str, units: int) -> None:
+        """Put units of something new on a shelf, and wait until the gate sells them."""
+        row = {"sku": sku, "location": place, "on_hand": units, "safety_stock": 0}
+        self.post("/v1/imports/stock", {"rows": [row]})
+
+
+def port_of(http: str) -> int:
+    """Return the port of an address."""
+    return int(http.rpartition(":")[2])
+
+
+@contextmanager
+def places(kind: DatabaseKind) -> Iterator[Databases | None]:
+    """Run a PostgreSQL server where one is needed."""
+    if kind == "sqlite":
+        yield None
+        return
+    with running_postgres() as server:
+        yield Databases(server.url)
+
+
+def fresh(databases: Databases | None, file: Path) -> str:
+    """Return the URL of a database that is empty, or not there yet."""
+    return databases.create() if databases else f"sqlite+aiosqlite:///{file}"
+
+
+@contextmanager
+def gateway(
+    folder: Path, database: str = "", *, stocked: bool = True, **settings: Any
+) -> Iterator[Gateway]:
+    """Run `imv up` on a data folder and a database; with its relay and embedded engines."""
+    folder.mkdir(exist_ok=True)
+    url = database or f"sqlite+aiosqlite:///{folder / 'data' / 'imv.db'}"
+    config = configure(folder, {"database": database} if database else {}, **settings)
+    place = ("--data", str(folder / "data"), "--config", str(config))
+    started = time.perf_counter()
+    with Process(folder / "up.log", "gateway", "up", "--json", "--port", "0", *place) as process:
+        ready = process.hear(READY_S)
+        ready_s = time.perf_counter() - started
+        note = msgspec.json.decode((folder / "data" / "run.json").read_bytes())
+        up = Gateway(process, ready["http"], ready["nats"], note["token"], Books(url), ready_s)
+        wait(lambda: is_well(up.http), "the gateway did not get ready", READY_S)
+        if stocked:
+            fill_shelves(up)
+        yield up
+
+
+def configure(folder: Path, engines: dict[str, Any], **settings: Any) -> Path:
+    """Write the network and the configuration; `settings` are of the section `gateway`."""
+    network = folder / "network.toml"
+    network.write_text(goods.network_toml())
+    lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    text = f"[gateway]\n{lines}{goods.configuration(str(network), engines)}"
+    config = folder / "imv.toml"
+    config.write_text(text)
+    return config
+
+
+def is_well(http: str) -> bool:
+    """Whether every dependency is well, the gate open among them."""
+    answer = httpx.get(f"{http}/readyz", timeout=_ANSWER_S).json()
+    return all(one["ok"] for one in answer["dependencies"].values())
+
+
+def fill_shelves(up: Gateway) -> None:
+    """Import catalog and stock, as an operator does."""
+    up.post("/v1/imports/catalog", {"items": goods.catalog_rows()})
+    up.post("/v1/imports/stock", {"rows": goods.stock_rows()})
+    up.books.drain()
+
+
+@contextmanager
+def bare(folder: Path) -> Iterator[int]:
+    """Run the bare handler; gives its port."""
+    with Process(folder / "bare.log", "tests.bench.bare") as process:
+        yield int(process.hear(READY_S)["port"])
+
+
+@contextmanager
+def conventional(folder: Path, database: str) -> Iterator[int]:
+    """Run the conventional handler with a Redis of its own; gives its port."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(running_redis(folder / "conventional"))
+        arguments = ("tests.bench.conventional", database, redis.url)
+        process = stack.enter_context(Process(folder / "conventional.log", *arguments))
+        yield int(process.hear(READY_S)["port"])
+
+
+def migrated(url: str) -> str:
+    """Make the tables of the gateway in a database."""
+    apart(migrate(url))
+    return url

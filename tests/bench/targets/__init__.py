@@ -1,0 +1,1 @@
+"""One benchmark per target of the design, plus overload."""
