@@ -128,17 +128,24 @@ def _line(draft: Draft, source: str, asked: LineAsked) -> OrderLine:
     return msgspec.structs.replace(line, sku=sku_of(draft, source, line))
 
 
-def _asked(command: PlaceOrder) -> dict[str, int]:
-    return {line.line_ref: line.quantity for line in command.lines}
+def _asked(order: Order, command: PlaceOrder) -> dict[str, int]:
+    """Return the units of each line that shall be left.
+
+    A version that is older than a refund does not know of it: what that has cancelled stays so.
+    """
+    newer = any(refund.source_version > command.version for refund in order.refunds)
+    gone = {line.line_ref: min(line.refunded, line.cancelled) for line in order.lines if newer}
+    return {
+        line.line_ref: max(0, line.quantity - gone.get(line.line_ref, 0)) for line in command.lines
+    }
 
 
 def _differs(order: Order, command: PlaceOrder) -> bool:
+    asked = _asked(order, command)
     have = {line.line_ref: line.ordered - line.cancelled for line in order.lines}
-    asked = have.keys() | _asked(command).keys()
-    wanted = {ref: _asked(command).get(ref, 0) for ref in asked}
-    return command.cancelled != (order.state == "cancelled") or wanted != {
-        ref: have.get(ref, 0) for ref in asked
-    }
+    if command.cancelled != (order.state == "cancelled"):
+        return True
+    return any(have.get(ref, 0) != asked.get(ref, 0) for ref in have.keys() | asked.keys())
 
 
 def _amend(draft: Draft, file: OrderFile, command: PlaceOrder) -> Applied:
@@ -186,12 +193,13 @@ def _with_delivery(draft: Draft, file: OrderFile, delivery: Delivery) -> tuple[O
 
 def _with_more(draft: Draft, file: OrderFile, command: PlaceOrder, *, tie: bool) -> OrderFile:
     lines = {line.line_ref: line for line in file.order.lines}
+    left = _asked(file.order, command)
     for asked in command.lines:
         have = lines.get(asked.line_ref)
         if have is None:
             lines[asked.line_ref] = _line(draft, file.order.source, asked)
             continue
-        more = asked.quantity - (have.ordered - have.cancelled)
+        more = left[asked.line_ref] - (have.ordered - have.cancelled)
         if tie and have.cancelled:
             more = 0
         lines[asked.line_ref] = msgspec.structs.replace(
@@ -207,7 +215,7 @@ def _with_more(draft: Draft, file: OrderFile, command: PlaceOrder, *, tie: bool)
 
 
 def _with_fewer(draft: Draft, file: OrderFile, command: PlaceOrder) -> OrderFile:
-    asked = _asked(command)
+    asked = _asked(file.order, command)
     fewer = {
         line.id: line.ordered - line.cancelled - asked.get(line.line_ref, 0)
         for line in file.order.lines
