@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.ids import FulfilmentId, HoldId, OrderId, Sku
 from store import rows
+from store.keys import among
 from store.ports import ExceptionFile, Found, FulfilmentFile, HoldFile, Lookup
 from store.tables import (
     catalog_externals,
@@ -20,6 +21,9 @@ from store.tables import (
     payments,
     stock_levels,
 )
+
+# The stored plan is large and never needed to decide.
+_ORDER = [column for column in orders.c if column.name != "plan"]
 
 
 async def find(connection: AsyncConnection, lookup: Lookup) -> Found:
@@ -47,7 +51,8 @@ class _Reading:
     async def messages(self) -> None:
         """Read the inbox rows of known keys."""
         if keys := self._lookup.messages:
-            statement = select(inbox).where(tuple_(inbox.c.source, inbox.c.key).in_(sorted(keys)))
+            known = among(self._connection, (inbox.c.source, inbox.c.key), keys)
+            statement = select(inbox).where(known)
             for row in await self._connection.execute(statement):
                 self._found.messages[(row.source, row.key)] = rows.to_message(row)
 
@@ -55,22 +60,21 @@ class _Reading:
         """Read what channels' item ids mean, and which SKUs there are (catalog or stock)."""
         table = catalog_externals
         if items := self._lookup.items:
-            statement = select(table).where(
-                tuple_(table.c.source, table.c.external_id).in_(sorted(items))
-            )
+            known = among(self._connection, (table.c.source, table.c.external_id), items)
+            statement = select(table).where(known)
             for row in await self._connection.execute(statement):
                 self._found.sku_of_item[(row.source, row.external_id)] = Sku(row.sku)
         if skus := sorted(self._lookup.skus):
-            known = select(catalog_items.c.sku).where(catalog_items.c.sku.in_(skus))
+            listed = select(catalog_items.c.sku).where(catalog_items.c.sku.in_(skus))
             stocked = select(stock_levels.c.sku).where(stock_levels.c.sku.in_(skus))
-            for row in await self._connection.execute(known.union(stocked)):
+            for row in await self._connection.execute(listed.union(stocked)):
                 self._found.skus.add(Sku(row.sku))
 
     async def joins(self) -> None:
         """Read which orders payments and fulfilments belong to."""
         if refs := self._lookup.payments:
-            key = tuple_(payments.c.source, payments.c.payment_ref)
-            statement = select(payments).where(key.in_(sorted(refs)))
+            key = among(self._connection, (payments.c.source, payments.c.payment_ref), refs)
+            statement = select(payments).where(key)
             for row in await self._connection.execute(statement):
                 self._found.order_of_payment[(row.source, row.payment_ref)] = OrderId(row.order_id)
         if ids := self._lookup.fulfilments:
@@ -89,10 +93,10 @@ class _Reading:
         }
         found: list[Any] = []
         if refs := self._lookup.orders:
-            key = tuple_(orders.c.source, orders.c.external_id)
-            found += await self._connection.execute(select(orders).where(key.in_(sorted(refs))))
+            key = among(self._connection, (orders.c.source, orders.c.external_id), refs)
+            found += await self._connection.execute(select(*_ORDER).where(key))
         if ids:
-            found += await self._connection.execute(select(orders).where(orders.c.id.in_(ids)))
+            found += await self._connection.execute(select(*_ORDER).where(orders.c.id.in_(ids)))
         groups = await self._groups([row.id for row in found])
         for row in found:
             self._found.orders[row.id] = rows.to_order(row, tuple(groups.get(row.id, ())))
@@ -113,8 +117,8 @@ class _Reading:
     async def parked(self) -> None:
         """Read what waits for these parents, oldest first."""
         if parents := self._lookup.parents:
-            key = tuple_(parked.c.parent_source, parked.c.parent_ref)
-            statement = select(parked).where(key.in_(sorted(parents))).order_by(parked.c.id)
+            key = among(self._connection, (parked.c.parent_source, parked.c.parent_ref), parents)
+            statement = select(parked).where(key).order_by(parked.c.id)
             for row in await self._connection.execute(statement):
                 waiting = rows.to_parked(row)
                 self._found.parked.setdefault(waiting.parent, []).append(waiting)
@@ -131,11 +135,10 @@ class _Reading:
     async def exceptions(self) -> None:
         """Read the exceptions that are open for a subject and code."""
         if keys := self._lookup.exceptions:
-            key = tuple_(exceptions.c.subject, exceptions.c.code)
             statement = select(exceptions).where(
-                exceptions.c.state != "resolved",  # as in the partial index
+                exceptions.c.state != literal_column("'resolved'"),  # as in the partial index
                 exceptions.c.state != "superseded",
-                key.in_(sorted(keys)),
+                among(self._connection, (exceptions.c.subject, exceptions.c.code), keys),
             )
             for row in await self._connection.execute(statement):
                 file = ExceptionFile(rows.decode_exception(row.document), row.lock)

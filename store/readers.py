@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, literal_column, select
 
 from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId
 from config.limits import PAGE_ROWS_MAX
@@ -136,7 +136,9 @@ class Reader:
             "undecided": select(func.count()).where(orders.c.undecided.is_(True)),
             "parked": select(func.count()).select_from(parked),
             "fetches": select(func.count()).select_from(fetches),
-            "exceptions": select(func.count()).where(exceptions.c.state != "resolved"),
+            "exceptions": select(func.count()).where(
+                exceptions.c.state != literal_column("'resolved'")  # as in the partial index
+            ),
         }
         async with self._database.read() as connection:
             return {
@@ -190,7 +192,8 @@ class Reader:
 
     async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:
         """Return holds whose time is over."""
-        statement = select(holds.c.id).where(holds.c.state == "held", holds.c.expires_us <= now_us)
+        held = holds.c.state == literal_column("'held'")  # as in the partial index
+        statement = select(holds.c.id).where(held, holds.c.expires_us <= now_us)
         return [HoldId(row.id) for row in await self._all(statement.limit(limit))]
 
     async def overdue(self, now_us: int, limit: int) -> list[Parked]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Column, Table, delete, insert, select, tuple_, update
+from sqlalchemy import Column, Table, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,6 +16,7 @@ from store.engine import Database
 from store.finder import find
 from store.gate_ledger import check_epochs
 from store.gate_port import Cell
+from store.keys import among
 from store.ports import (
     Changes,
     Found,
@@ -81,9 +82,8 @@ class SqlUnitOfWork:
             return {}
         table = commitments
         keys = [(source, cell.sku, cell.location) for source, cell in sorted(wanted)]
-        statement = select(table).where(
-            tuple_(table.c.source, table.c.sku, table.c.location).in_(keys)
-        )
+        columns = (table.c.source, table.c.sku, table.c.location)
+        statement = select(table).where(among(self._connection, columns, keys))
         return {
             (SourceId(row.source), Cell(row.sku, row.location)): row.quantity
             for row in await self._connection.execute(statement)
