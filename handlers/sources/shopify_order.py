@@ -93,8 +93,25 @@ class _Attribute(msgspec.Struct, frozen=True):
     value: str | int | float | bool | None = None
 
 
+class _Units(msgspec.Struct, frozen=True):
+    id: WholeId
+    quantity: int = 0
+
+
 class _Fulfilled(msgspec.Struct, frozen=True):
     location_id: WholeId | None = None
+    status: str | None = None
+    line_items: tuple[_Units, ...] = ()
+
+
+class _RefundedUnits(msgspec.Struct, frozen=True):
+    line_item_id: WholeId
+    quantity: int = 0
+    restock_type: str | None = None
+
+
+class _Refunded(msgspec.Struct, frozen=True):
+    refund_line_items: tuple[_RefundedUnits, ...] = ()
 
 
 class ShopifyOrder(msgspec.Struct, frozen=True):
@@ -119,6 +136,7 @@ class ShopifyOrder(msgspec.Struct, frozen=True):
     fulfillment_status: str | None = None
     location_id: WholeId | None = None
     fulfillments: tuple[_Fulfilled, ...] = ()
+    refunds: tuple[_Refunded, ...] = ()
     shipping_lines: tuple[_Shipping, ...] = ()
     note_attributes: tuple[_Attribute, ...] = ()
     shipping_address: _Address | None = None
@@ -150,7 +168,7 @@ class OrderTranslator:
             number=clipped(order.name),
             placed_at=utc(order.processed_at or order.created_at),
             currency=currency,
-            lines=tuple(_line(line, currency) for line in order.line_items),
+            lines=tuple(_line(line, order, currency) for line in order.line_items),
             delivery=delivery,
             total_minor=minor(_either(order.current_total_price, order.total_price), currency),
             tax_minor=minor(_either(order.current_total_tax, order.total_tax), currency),
@@ -194,9 +212,9 @@ def shop_amount(money: MoneySet | None, plain: Decimal | None, currency: str) ->
     return minor(money.shop_money.amount, currency)
 
 
-def _line(line: _Line, currency: str) -> LineAsked:
-    """Return a line at its current quantity; tax and discounts are told for the original one."""
-    current = line.quantity if line.current_quantity is None else line.current_quantity
+def _line(line: _Line, order: ShopifyOrder, currency: str) -> LineAsked:
+    """Return a line at the quantity still sold; tax and discounts are told for the original one."""
+    current = _still_sold(line, order)
     tax = sum(shop_amount(part.price_set, part.price, currency) for part in line.tax_lines)
     discount = sum(
         shop_amount(part.amount_set, part.amount, currency) for part in line.discount_allocations
@@ -212,6 +230,29 @@ def _line(line: _Line, currency: str) -> LineAsked:
         discount_minor=share(discount, current, line.quantity),
         requires_shipping=line.requires_shipping is not False,
     )
+
+
+def _still_sold(line: _Line, order: ShopifyOrder) -> int:
+    """Return the units that were not cancelled.
+
+    `current_quantity` also falls when the customer brings units back (`restock_type` is `return`, or
+    `no_restock` of units that were fulfilled); those were sold, and their way back is the return's.
+    """
+    if line.current_quantity is None:
+        return line.quantity
+    back = {"return": 0, "no_restock": 0}
+    for refund in order.refunds:
+        for units in refund.refund_line_items:
+            if units.line_item_id == line.id and units.restock_type in back:
+                back[units.restock_type] += units.quantity
+    fulfilled = sum(
+        units.quantity
+        for part in order.fulfillments
+        for units in part.line_items
+        if units.id == line.id and part.status == "success"
+    )
+    returned = back["return"] + min(back["no_restock"], max(0, fulfilled - back["return"]))
+    return min(line.quantity, line.current_quantity + returned)
 
 
 def _shipping(order: ShopifyOrder, currency: str) -> int:

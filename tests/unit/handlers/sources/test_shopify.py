@@ -81,6 +81,25 @@ def test_current_quantities_share_tax_and_discount_exactly() -> None:
     assert line.item == "7100000000002"
 
 
+@pytest.mark.parametrize(
+    ("restock", "fulfilled", "sold"),
+    [("cancel", 0, 1), ("return", 2, 3), ("no_restock", 3, 3), ("no_restock", 0, 1)],
+)
+def test_units_that_came_back_were_sold_and_units_that_never_left_were_cancelled(
+    restock: str, fulfilled: int, sold: int
+) -> None:
+    line = {"id": 7, "quantity": 3, "current_quantity": 1, "price": "1.00", "sku": "A"}
+    units = {"line_item_id": 7, "quantity": 2, "restock_type": restock}
+    parcel = {"status": "success", "line_items": [{"id": 7, "quantity": fulfilled}]}
+    command = placed(
+        "pickup_order",
+        line_items=[line],
+        refunds=[{"refund_line_items": [units]}],
+        fulfillments=[parcel],
+    )
+    assert [one.quantity for one in command.lines] == [sold]
+
+
 def test_a_shipping_line_means_pickup_where_a_rule_says_so() -> None:
     rule = {"field": "code", "pattern": r"pickup-(?P<place>S-\d+)", "place": "{place}"}
     options = {"pickup_match": [rule], "pickup_attribute": "Pickup-Location"}
