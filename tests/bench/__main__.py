@@ -17,11 +17,33 @@ from tests.bench import machine
 from tests.bench.plan import BOTH, DatabaseKind, Plan
 from tests.bench.process import Failed
 from tests.bench.report import Finding, Report, show, write
-from tests.bench.targets import ingest
+from tests.bench.targets import (
+    ack,
+    fanout,
+    growth,
+    hotsku,
+    idle,
+    ingest,
+    overload,
+    relay,
+    routing,
+    stream,
+    workers,
+)
 
 Benchmark = Callable[[Plan], list[Finding]]
 BENCHMARKS: Final[dict[str, Benchmark]] = {
     "ingest": ingest.run,
+    "ack": ack.run,
+    "relay": relay.run,
+    "stream": stream.run,
+    "fanout": fanout.run,
+    "routing": routing.run,
+    "hotsku": hotsku.run,
+    "growth": growth.run,
+    "idle": idle.run,
+    "overload": overload.run,
+    "workers": workers.run,
 }
 
 
@@ -65,7 +87,7 @@ def bench(
     database: DatabaseKind | None,
 ) -> None:
     """Measure both sides of every target and print figures, ratios and verdicts."""
-    console = Console(soft_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else 140)
     with _scratch() as folder:
         plan = Plan(
             folder=folder,

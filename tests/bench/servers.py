@@ -1,5 +1,6 @@
 """The servers under test: the real gateway, the bare handler, the conventional one."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,12 +10,15 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from gateway.security import OPERATOR
+from store.engine import Database
 from store.migrate import migrate
+from store.tokens import TokenRow, TokenStore
 from tests.bench import goods
 from tests.bench.books import Books, wait
 from tests.bench.plan import DatabaseKind
 from tests.bench.process import READY_S, Failed, Process
-from tests.engines import Databases, apart, running_postgres, running_redis
+from tests.engines import Databases, apart, running_nats, running_postgres, running_redis
 
 _ANSWER_S: Final = 60.0
 
@@ -110,6 +114,38 @@ def fill_shelves(up: Gateway) -> None:
     up.post("/v1/imports/catalog", {"items": goods.catalog_rows()})
     up.post("/v1/imports/stock", {"rows": goods.stock_rows()})
     up.books.drain()
+
+
+@contextmanager
+def served(folder: Path, database: str, workers: int) -> Iterator[Gateway]:
+    """Run `imv serve` and `imv relay` on a PostgreSQL database, with a Redis and a NATS beside."""
+    migrated(database)
+    with ExitStack() as stack:
+        redis = stack.enter_context(running_redis(folder / "redis"))
+        nats = stack.enter_context(running_nats(folder / "nats"))
+        token = asyncio.run(_operator(database))
+        engines = {"database": database, "redis": redis.url, "nats": [nats.url]}
+        config = ("--config", str(configure(folder, engines)))
+        started = time.perf_counter()
+        arguments = ("gateway", "serve", "--port", "0", "--workers", str(workers), *config)
+        process = stack.enter_context(Process(folder / "serve.log", *arguments))
+        http = process.hear(READY_S)["http"]
+        ready_s = time.perf_counter() - started
+        relay = stack.enter_context(Process(folder / "relay.log", "gateway", "relay", *config))
+        relay.hear(READY_S)
+        up = Gateway(process, http, nats.url, token, Books(database), ready_s)
+        wait(lambda: is_well(up.http), "the gateway did not get ready", READY_S)
+        fill_shelves(up)
+        yield up
+
+
+async def _operator(database: str) -> str:
+    """Make an operator's token, as `imv token create` does."""
+    opened = Database(database)
+    try:
+        return await TokenStore(opened).create(TokenRow("bench", (OPERATOR,), "bench", 0))
+    finally:
+        await opened.close()
 
 
 @contextmanager

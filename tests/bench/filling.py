@@ -1,0 +1,122 @@
+"""Fills a database with the past: orders copied by SQL from some that a real gateway took.
+
+Copies are closed and their events published, as most of a shop's past is. Events are copied for a
+quarter of them: the outbox keeps 7 days where the inbox keeps 30.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final
+
+import asyncpg
+from sqlalchemy import Table
+
+from outbox.table import outbox
+from store.tables import fulfilments, inbox, orders, stock_movements
+
+_CHUNK: Final = 20_000
+_OUTBOX_PART: Final = 4
+_TEMPLATES: Final = "external_id LIKE '4%' AND external_id NOT LIKE '%-%'"
+# What differs in a copy; {id} makes a new id of a column, the same one wherever it is named.
+_CHANGED: Final[dict[str, dict[str, str]]] = {
+    "orders": {
+        "id": "{id}",
+        "external_id": "t.external_id || '-' || seq.n",
+        "state": "'closed'",
+        "undecided": "{false}",
+    },
+    "inbox": {"key": "t.key || '-' || seq.n", "id": "{id}", "order_id": "{order_id}"},
+    "fulfilments": {
+        "id": "{id}",
+        "order_id": "{order_id}",
+        "state": "'handed_off'",
+        "open": "{false}",
+    },
+    "stock_movements": {"operation_id": "{operation_id}", "order_id": "{order_id}"},
+    "outbox": {"id": "{id}"},
+}
+_OF_TEMPLATE: Final = {
+    "orders": _TEMPLATES,
+    "inbox": f"order_id IN (SELECT id FROM orders WHERE {_TEMPLATES})",  # noqa: S608 - constants
+    "fulfilments": f"order_id IN (SELECT id FROM orders WHERE {_TEMPLATES})",  # noqa: S608
+    "stock_movements": f"order_id IN (SELECT id FROM orders WHERE {_TEMPLATES})",  # noqa: S608
+    "outbox": f"ordering_key IN (SELECT id FROM orders WHERE {_TEMPLATES})",  # noqa: S608
+}
+_TABLES: Final = (inbox, fulfilments, stock_movements, outbox, orders)
+_FILL_FAST: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=OFF",
+    "PRAGMA cache_size=-200000",
+)
+_FILLED: Final = ("PRAGMA wal_checkpoint(TRUNCATE)", "ANALYZE")
+
+
+def fill(url: str, templates: int, wanted: int) -> None:
+    """Copy the template orders until so many orders are there; the gateway must not run."""
+    if url.startswith("sqlite"):
+        _fill_sqlite(url.partition("///")[2], templates, wanted)
+    else:
+        asyncio.run(_fill_postgres(url.replace("+asyncpg", ""), templates, wanted))
+
+
+def _fill_sqlite(path: str, templates: int, wanted: int) -> None:
+    """Fill without fsync: that is for the past only; the gateway opens the file with its own."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for pragma in _FILL_FAST:
+            database.execute(pragma).fetchall()
+        for statement in _statements("sqlite", templates, wanted):
+            database.execute(statement)
+        for statement in _FILLED:
+            database.execute(statement).fetchall()
+
+
+async def _fill_postgres(url: str, templates: int, wanted: int) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SET synchronous_commit = off")
+        for statement in _statements("postgresql", templates, wanted):
+            await connection.execute(statement)
+        await connection.execute("VACUUM ANALYZE")
+        await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
+
+
+def _statements(dialect: str, templates: int, wanted: int) -> Iterator[str]:
+    copies = max(0, (wanted - templates) // templates)
+    step = max(1, _CHUNK // templates)
+    for first in range(1, copies + 1, step):
+        last = min(copies, first + step - 1)
+        for table in _TABLES:
+            if table is not outbox or first <= copies // _OUTBOX_PART:
+                yield _copy(table, dialect, first, last)
+
+
+def _copy(table: Table, dialect: str, first: int, last: int) -> str:
+    """Return the statement that copies every template row of a table once for each number."""
+    changed = _CHANGED[table.name]
+    names = [column.name for column in table.c if column.name != "position"]
+    values = [changed.get(name, f"t.{_quoted(name)}") for name in names]
+    selected = ", ".join(value.format(**_expressions(dialect)) for value in values)
+    columns = ", ".join(map(_quoted, names))
+    rows = f"SELECT * FROM {table.name} WHERE {_OF_TEMPLATE[table.name]}"  # noqa: S608 - constants
+    numbers = (
+        f"generate_series({first}, {last}) AS seq(n)"
+        if dialect == "postgresql"
+        else f"(WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last})"
+        " SELECT n FROM s) AS seq"
+    )
+    return f"INSERT INTO {table.name} ({columns}) SELECT {selected} FROM ({rows}) AS t, {numbers}"  # noqa: S608
+
+
+def _expressions(dialect: str) -> dict[str, str]:
+    postgres = dialect == "postgresql"
+    tail = "lpad(to_hex(seq.n), 12, '0')" if postgres else "printf('%012x', seq.n)"
+    ids = {n: f"substr(t.{n}, 1, 24) || {tail}" for n in ("id", "order_id", "operation_id")}
+    return {**ids, "false": "false" if postgres else "0"}
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'

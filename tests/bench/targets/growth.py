@@ -1,0 +1,117 @@
+"""P9: what an order costs with a long past in the database, beside one with a short past."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.bench.books import check, check_gateway
+from tests.bench.filling import fill
+from tests.bench.letters import Deck
+from tests.bench.load import Run
+from tests.bench.loading import Load
+from tests.bench.plan import DatabaseKind, Plan
+from tests.bench.report import Finding, judged
+from tests.bench.rounds import alternate, middle, ratio
+from tests.bench.servers import Gateway, fresh, gateway, places
+
+AT_MOST: Final = 1.2
+_TEMPLATES: Final = 50
+_RATE: Final = 6000
+
+
+def run(plan: Plan) -> list[Finding]:
+    """Measure each database in turn."""
+    return [_measure(plan, kind) for kind in plan.databases]
+
+
+def _measure(plan: Plan, kind: DatabaseKind) -> Finding:
+    folder = plan.folder / f"growth-{kind}"
+    folder.mkdir()
+    few, many = plan.size(10_000, 200), plan.stored
+    with ExitStack() as stack:
+        databases = stack.enter_context(places(kind))
+        sides: dict[str, tuple[Gateway, Load]] = {}
+        filling = {}
+        for name, count in (("few", few), ("many", many)):
+            place = folder / name
+            place.mkdir()
+            database = fresh(databases, place / "imv.db")
+            started = time.perf_counter()
+            before = _fill(place, database, count)
+            filling[name] = time.perf_counter() - started
+            up = stack.enter_context(gateway(place, database, stocked=False))
+            check(what="orders filled in", expected=before, found=_orders(up))
+            sides[name] = up, stack.enter_context(_load(plan, place))
+
+        def one(name: str, seconds: float) -> float:
+            up, load = sides[name]
+            rate = load.run(
+                Run(port=up.port, start=0, seconds=seconds, connections=plan.size(64, 16))
+            ).rate
+            up.books.drain()
+            return rate
+
+        for name in sides:
+            one(name, plan.warm_s)
+        turns = {name: lambda name=name: one(name, plan.seconds) for name in sides}  # type: ignore[misc]
+        figures = alternate(turns, plan.rounds)
+        for name, (up, load) in sides.items():
+            check_gateway(up.books, load, up.nats, before=_copied(few if name == "few" else many))
+    return _finding(plan, kind, figures, (few, many, filling["many"]))
+
+
+def _copied(count: int) -> int:
+    """Return how many orders filling to a count makes: whole copies of the templates."""
+    return max(1, count // _TEMPLATES) * _TEMPLATES
+
+
+def _orders(up: Gateway) -> int:
+    return up.books.number("SELECT count(*) FROM orders")
+
+
+def _fill(folder: Path, database: str, count: int) -> int:
+    """Have a real gateway take the templates, then copy them; return how many orders there are."""
+    with _templates(folder, database) as up:
+        up.books.drain()
+    fill(database, _TEMPLATES, count)
+    return _copied(count)
+
+
+@contextmanager
+def _templates(folder: Path, database: str) -> Iterator[Gateway]:
+    deck = Deck(first=4 * 10**12, count=_TEMPLATES)
+    with gateway(folder, database) as up, Load(folder, deck) as load:
+        load.run(Run(port=up.port, start=0, seconds=30, connections=8, count_max=_TEMPLATES))
+        yield up
+
+
+def _load(plan: Plan, folder: Path) -> Load:
+    seconds = plan.warm_s + plan.rounds * plan.seconds
+    return Load(folder, Deck(first=5 * 10**12, count=int(_RATE * seconds)))
+
+
+def _finding(
+    plan: Plan,
+    kind: str,
+    figures: dict[str, list[float]],
+    sizes: tuple[int, int, float],
+) -> Finding:
+    few, many, filling_s = sizes
+    cost = {name: [1000 / rate for rate in rates] for name, rates in figures.items()}
+    found = ratio(cost["many"], cost["few"])
+    finding = Finding(
+        benchmark="growth",
+        target="P9",
+        measure=f"cost of an order, {many:,} stored, {kind}",
+        figure=middle(cost["many"]),
+        unit="ms/order",
+        other=f"with {few:,} stored",
+        other_figure=middle(cost["few"]),
+        ratio=found,
+        wanted=f"<= {AT_MOST:g}",
+        notes=(f"the larger database was filled in {filling_s:.0f} s",),
+        rounds=figures,
+    )
+    return judged(finding, met=found <= AT_MOST, quick=plan.quick)

@@ -1,0 +1,75 @@
+"""Overload: far more senders than the queue holds; refusals are quick and the rest goes on."""
+
+from contextlib import ExitStack
+from typing import Final
+
+from tests.bench.books import check_gateway
+from tests.bench.letters import Deck
+from tests.bench.load import Result, Run
+from tests.bench.loading import Load
+from tests.bench.plan import Plan
+from tests.bench.report import Finding, judged
+from tests.bench.rounds import alternate, middle, ratio
+from tests.bench.servers import gateway
+
+OF_NORMAL: Final = 0.5
+"""Our own bound: a refusal is verified and answered too, and takes its share of the processor."""
+OFFERED: Final = 3.0
+"""So many times what the gateway takes is offered, steadily; senders that were refused wait."""
+_RATE: Final = 6000
+
+
+def run(plan: Plan) -> list[Finding]:
+    """Alternate an ordinary load with one that no queue can hold."""
+    folder = plan.folder / "overload"
+    folder.mkdir()
+    crowd, queue = plan.size(1024, 128), plan.size(256, 32)
+    with ExitStack() as stack:
+        up = stack.enter_context(gateway(folder, queue_messages_max=queue))
+        count = int(_RATE * (plan.rounds * 2 * plan.seconds + plan.warm_s)) + 1000
+        load = stack.enter_context(Load(folder, Deck(first=9 * 10**12, count=count)))
+        refused: list[Result] = []
+
+        def normal(seconds: float = plan.seconds) -> float:
+            calm = Run(port=up.port, start=0, seconds=seconds, connections=plan.size(64, 16))
+            rate = load.run(calm).rate
+            up.books.drain()
+            return rate
+
+        def overloaded(rate: float) -> float:
+            many = Run(
+                port=up.port,
+                start=0,
+                seconds=plan.seconds,
+                connections=crowd,
+                rate=rate,
+                refusals=True,
+            )
+            refused.append(load.run(many))
+            up.books.drain()
+            return refused[-1].rate
+
+        offered = OFFERED * normal(plan.warm_s)
+        sides = {"overload": lambda: overloaded(offered), "normal": normal}
+        figures = alternate(sides, plan.rounds)
+        check_gateway(up.books, load, up.nats)
+    found = ratio(figures["overload"], figures["normal"])
+    share = sum(one.refused for one in refused) / sum(one.sent for one in refused)
+    slow = middle([one.refused_p99_ms for one in refused])
+    finding = Finding(
+        benchmark="overload",
+        target="-",
+        measure=f"{OFFERED:g} x what it takes offered, sqlite",
+        figure=middle(figures["overload"]),
+        unit="orders/s",
+        other="orders/s with room",
+        other_figure=middle(figures["normal"]),
+        ratio=found,
+        wanted=f">= {OF_NORMAL:g}",
+        notes=(
+            f"{crowd} connections, queue of {queue}; {share:.0%} refused with 503 and Retry-After, p99 {slow:.0f} ms; "
+            "every acknowledged order is stored",
+        ),
+        rounds=figures,
+    )
+    return [judged(finding, met=found >= OF_NORMAL, quick=plan.quick)]
