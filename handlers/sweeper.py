@@ -20,6 +20,20 @@ _AT_ONCE = 64
 OURSELVES = SourceId("imv")
 
 
+class Mapped(Protocol):
+    """Held orders that can be decided now, and where to look on; empty: from the beginning."""
+
+    @property
+    def order_ids(self) -> list[OrderId]:
+        """Return the orders."""
+        ...
+
+    @property
+    def after(self) -> str:
+        """Return where the next look begins."""
+        ...
+
+
 class Due(Protocol):
     """What waits; each call raises EngineDown when the database does not answer."""
 
@@ -27,8 +41,8 @@ class Due(Protocol):
         """Return the orders that wait for the gate, oldest first."""
         ...
 
-    async def mapped_since(self, limit: int) -> list[OrderId]:
-        """Return held orders whose unmapped item the catalog knows by now."""
+    async def now_mapped(self, after: str, limit: int) -> Mapped:
+        """Return a page of held orders, one of whose unmapped items is known by now."""
         ...
 
     async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:
@@ -76,6 +90,7 @@ class Sweeper:
         self._clock = clock
         self._ids = ids
         self._gate_open = gate_open
+        self._looked_at = ""
 
     async def run(self) -> None:
         """Sweep until cancelled; an engine that is down is tried again at the next turn."""
@@ -104,7 +119,9 @@ class Sweeper:
         actions: list[Action] = []
         if self._gate_open():
             waiting = await self._due.undecided(_AT_ONCE)
-            waiting += await self._due.mapped_since(_AT_ONCE)
+            mapped = await self._due.now_mapped(self._looked_at, _AT_ONCE)
+            self._looked_at = mapped.after
+            waiting += mapped.order_ids
             actions += [DecideOrders((order_id,)) for order_id in dict.fromkeys(waiting)]
         for hold_id in await self._due.expired_holds(now_us, _AT_ONCE):
             actions.append(EndHold(hold_id=hold_id, expired=True))

@@ -6,15 +6,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import Select, func, literal_column, select
 
-from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId
+from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId, Sku
 from config.limits import PAGE_ROWS_MAX
 from outbox.ports import Transactions
 from outbox.statements import Backlog, backlog
-from store.ports import Fetch, InboxRow, Parked
+from store.finder import find
+from store.ports import Fetch, InboxRow, Lookup, Parked
 from store.records import Fulfilment, Hold, Order
 from store.rows import decode_hold, decode_order, to_fulfilment, to_message, to_parked
 from store.tables import (
-    catalog_externals,
     exceptions,
     fetches,
     fulfilments,
@@ -34,6 +34,13 @@ class OrderPage(msgspec.Struct, frozen=True):
 
     orders: list[Order]
     after: str | None
+
+
+class MappedPage(msgspec.Struct, frozen=True):
+    """Held orders that can be decided now, and where to look on."""
+
+    order_ids: list[OrderId]
+    after: str
 
 
 class Reader:
@@ -162,33 +169,37 @@ class Reader:
         rows = await self._all(statement.order_by(orders.c.placed_us).limit(limit))
         return [OrderId(row.id) for row in rows]
 
-    async def mapped_since(self, limit: int) -> list[OrderId]:
-        """Return held orders whose unmapped item the catalog knows by now."""
+    async def now_mapped(self, after: str, limit: int) -> MappedPage:
+        """Return held orders, oldest first, one of whose unmapped items is known by now.
+
+        Looks at so many held orders after a work item's id; `after` of the answer goes on there, and
+        is empty when all were looked at.
+        """
         statement = (
-            select(orders.c.id, orders.c.source, orders.c.document)
-            .join(exceptions, exceptions.c.order_id == orders.c.id)
-            .where(exceptions.c.code == "UNMAPPED_ITEM", exceptions.c.state != "resolved")
+            select(exceptions.c.id.label("exception_id"), orders.c.source, orders.c.document)
+            .join(orders, exceptions.c.order_id == orders.c.id)
+            .where(
+                exceptions.c.state != literal_column("'resolved'"),  # as in the partial index
+                exceptions.c.code == "UNMAPPED_ITEM",
+                exceptions.c.id > after,
+            )
+            .order_by(exceptions.c.id)
             .limit(limit)
         )
-        held = [
-            (row.id, row.source, decode_order(row.document)) for row in await self._all(statement)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(statement)).all()
+            held = [(row.source, decode_order(row.document)) for row in rows]
+            asked = {(src, x.item) for src, order in held for x in order.lines if not x.sku}
+            skus = {x.channel_sku for _, order in held for x in order.lines if not x.sku}
+            found = await find(connection, Lookup(items=asked, skus={Sku(s) for s in skus}))
+        known = [
+            order.id
+            for src, order in held
+            for x in order.lines
+            if not x.sku and ((src, x.item) in found.sku_of_item or x.channel_sku in found.skus)
         ]
-        wanted = {
-            (src, line.item) for _, src, order in held for line in order.lines if not line.sku
-        }
-        if not wanted:
-            return []
-        known = await self._all(
-            select(catalog_externals.c.source, catalog_externals.c.external_id).where(
-                catalog_externals.c.external_id.in_({item for _, item in wanted})
-            )
-        )
-        found = {(row.source, row.external_id) for row in known}
-        return [
-            OrderId(order_id)
-            for order_id, src, order in held
-            if any((src, line.item) in found for line in order.lines if not line.sku)
-        ]
+        more = len(rows) == limit
+        return MappedPage(list(dict.fromkeys(known)), rows[-1].exception_id if more else "")
 
     async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:
         """Return holds whose time is over."""

@@ -247,6 +247,29 @@ async def test_an_unmapped_item_is_shown_and_routed_once_it_is_mapped(world: Wor
     assert not await world.open_exceptions()
 
 
+async def test_what_is_mapped_is_found_behind_many_that_are_not(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    for number in range(5):
+        unknown = (LineAsked(line_ref="a", item=f"v{number}", quantity=1),)
+        await world.send(order(str(number), asked=unknown))
+    await world.staff(catalog("LAMP", "v4"))
+    page = await world.reader.now_mapped("", 2)
+    assert (page.order_ids, bool(page.after)) == ([], True)
+    page = await world.reader.now_mapped(page.after, 2)
+    page = await world.reader.now_mapped(page.after, 2)
+    assert page.order_ids == [(await world.order("4")).id]
+    assert page.after == ""
+
+
+async def test_an_item_known_by_its_own_sku_is_released_too(world: World) -> None:
+    unknown = (LineAsked(line_ref="a", item="v1", sku="LAMP", quantity=1),)
+    await world.send(order(asked=unknown))
+    assert (await world.order()).state == "held"
+    await world.stock(LAMP_leeds=5)
+    await world.sweep()
+    assert (await world.order()).state == "routed"
+
+
 async def test_removing_the_unmapped_line_frees_the_rest(world: World) -> None:
     await world.stock(LAMP_leeds=5)
     await world.send(order(asked=(*lines(LAMP=1), LineAsked(line_ref="a", item="x", quantity=1))))

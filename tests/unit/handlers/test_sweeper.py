@@ -10,6 +10,7 @@ from handlers.actions import DecideOrders, EndHold
 from handlers.message import Message, Outcome
 from handlers.sweeper import Sweeper
 from store.ports import Parked
+from store.readers import MappedPage
 
 
 class Waiting:
@@ -18,8 +19,8 @@ class Waiting:
     async def undecided(self, limit: int) -> list[OrderId]:  # noqa: ARG002
         return [OrderId("o1"), OrderId("o2")]
 
-    async def mapped_since(self, limit: int) -> list[OrderId]:  # noqa: ARG002
-        return [OrderId("o2"), OrderId("o3")]
+    async def now_mapped(self, after: str, limit: int) -> MappedPage:  # noqa: ARG002
+        return MappedPage([OrderId("o2"), OrderId("o3")], "")
 
     async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:  # noqa: ARG002
         return [HoldId("h1")]
