@@ -5,7 +5,7 @@ import sys
 import click
 
 from config.errors import ImvError
-from gateway.cli import catalog, contracts, doctor, roles, send, stock, tail, tokens
+from gateway.cli import bench, catalog, contracts, doctor, roles, send, stock, tail, tokens
 
 FAILED, WRONG_USE = 1, 2
 
@@ -27,6 +27,7 @@ for command in (
     catalog.catalog,
     tokens.token,
     contracts.contracts,
+    bench.bench,
 ):
     imv.add_command(command)
 

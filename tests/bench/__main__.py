@@ -76,7 +76,7 @@ def measure(names: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Re
 @click.option("--seconds", type=click.FloatRange(0.2, 120), help="Length of one side's turn (5).")
 @click.option("--stored", type=click.IntRange(100), help="Orders in growth's larger database.")
 @click.option("--database", type=click.Choice(BOTH), help="Only this database.")
-def bench(
+def bench(  # noqa: PLR0913 - the command's options
     *,
     names: tuple[str, ...],
     quick: bool,

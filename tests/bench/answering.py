@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import uvloop
 from litestar.types import ASGIApp
 
+from config import log
 from gateway.serving import listen, serving
 from gateway.up import stop_signal
 from tests.bench.process import reply
@@ -23,6 +24,7 @@ def serve(opened: Opened) -> None:
             reply({"ready": True, "port": address.getsockname()[1]})
             await stopped.wait()
 
+    log.configure()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
 

@@ -81,7 +81,7 @@ def check_gateway(
     check(what="oversold cells", expected=0, found=books.number(_OVERSOLD))
     if before:
         return
-    counts = dict(books.rows("SELECT type, count(*) FROM outbox GROUP BY type"))
+    counts: dict[str, int] = dict(books.rows("SELECT type, count(*) FROM outbox GROUP BY type"))
     orders = len(load.taken)
     check(what="captured events", expected=orders, found=counts.get("imv.order.captured.v1"))
     check(what="routed events", expected=orders - held, found=counts.get("imv.order.routed.v1", 0))
@@ -100,7 +100,7 @@ _OVERSOLD: Final = """SELECT count(*) FROM stock_levels WHERE allocated < 0 OR h
 
 def _check_orders(books: Books, load: Load, before: int) -> None:
     rows = books.rows("SELECT external_id, id FROM orders WHERE external_id >= '5'")
-    stored = dict(rows)
+    stored: dict[str, str] = dict(rows)
     wrong = [one.ref for one in load.taken if stored.get(one.ref) != one.order_id]
     check(what="acknowledged orders that are not stored", expected=[], found=wrong[:5])
     there = books.number("SELECT count(*) FROM orders")

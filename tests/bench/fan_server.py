@@ -18,6 +18,7 @@ from litestar import Litestar
 from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.asyncio.server import serve as serve_websockets
 
+from config import log
 from config.clock import SystemClock
 from gateway.serving import listen, serving
 from gateway.stream.hub import Hub
@@ -85,7 +86,9 @@ async def serve_hub() -> None:
     """Serve the gateway's own stream."""
     feed = Feed()
     hub = Hub(feed, FakeTable(), "bench", SystemClock())
-    app = Litestar([websocket_route(hub, FakeAuthenticator())], openapi_config=None, logging_config=None)
+    app = Litestar(
+        [websocket_route(hub, FakeAuthenticator())], openapi_config=None, logging_config=None
+    )
     address = listen("127.0.0.1", 0)
     async with serving(app, address), asyncio.TaskGroup() as group:
         work = group.create_task(hub.run(), name="hub")
@@ -130,5 +133,6 @@ async def _obey(port: int, send: Send) -> None:
 
 
 if __name__ == "__main__":
+    log.configure()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve_hub() if sys.argv[1] == "hub" else serve_broadcast())

@@ -45,6 +45,8 @@ _OF_TEMPLATE: Final = {
     "outbox": f"ordering_key IN (SELECT id FROM orders WHERE {_TEMPLATES})",  # noqa: S608
 }
 _TABLES: Final = (inbox, fulfilments, stock_movements, outbox, orders)
+_COUNTING: Final = """WITH RECURSIVE s(n) AS
+  (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last}) SELECT n FROM s"""
 _FILL_FAST: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=OFF",
@@ -105,8 +107,7 @@ def _copy(table: Table, dialect: str, first: int, last: int) -> str:
     numbers = (
         f"generate_series({first}, {last}) AS seq(n)"
         if dialect == "postgresql"
-        else f"(WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last})"
-        " SELECT n FROM s) AS seq"
+        else f"({_COUNTING.format(first=first, last=last)}) AS seq"
     )
     return f"INSERT INTO {table.name} ({columns}) SELECT {selected} FROM ({rows}) AS t, {numbers}"  # noqa: S608
 

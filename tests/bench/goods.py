@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 SHOP, PAYMENTS = "shop-main", "pay-1"
-SHOP_SECRET, PAYMENTS_SECRET = "bench-shop", "whsec_bench"  # noqa: S105 - of a server on loopback
+SHOP_SECRET, PAYMENTS_SECRET = "bench-shop", "whsec_bench"
 MARKET, CURRENCY = "uk", "GBP"
 UNITS: Final = 1_000_000
 """What lies in every cell: more than any run sells, so that nothing but routing decides."""

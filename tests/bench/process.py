@@ -56,7 +56,8 @@ class Process:
         readable, _, _ = select.select([out], [], [], within_s)
         line = out.readline() if readable else b""
         if not line.startswith(b"{"):
-            raise Failed(f"no answer from a process; its log ends: {self._last_words()}")
+            said = line[:200].decode(errors="replace") or "nothing"
+            raise Failed(f"a process answered {said}; its log ends: {self._last_words()}")
         told: dict[str, Any] = msgspec.json.decode(line)
         return told
 

@@ -11,7 +11,7 @@ def alternate(sides: Mapping[str, Side], rounds: int) -> Figures:
     """Measure every side once per round; every other round goes through them backwards."""
     figures: Figures = {name: [] for name in sides}
     for number in range(rounds):
-        order = list(sides) if number % 2 == 0 else list(reversed(sides))
+        order = list(sides)[:: 1 if number % 2 == 0 else -1]
         for name in order:
             figures[name].append(sides[name]())
     return figures

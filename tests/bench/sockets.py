@@ -175,7 +175,7 @@ async def open_screens(wall: Wall, watch: Watch) -> None:
             watch.port,
         )
         wall.screens.append(screen)
-        while number + 1 - (wall.welcomed - before) > _OPENED_AT_ONCE:
+        while number + 1 - (wall.welcomed - before) > _OPENED_AT_ONCE:  # noqa: ASYNC110 - counted
             await asyncio.sleep(0.001)
     async with asyncio.timeout(60):
         while wall.welcomed - before < watch.screens:  # noqa: ASYNC110 - counted, nothing tells it
@@ -206,7 +206,7 @@ async def _obey() -> None:
 
 async def _wait(wall: Wall, frames: int, within_s: float) -> None:
     deadline = perf_counter() + within_s
-    while wall.frames < frames and perf_counter() < deadline:  # noqa: ASYNC110 - counted
+    while wall.frames < frames and perf_counter() < deadline:  # noqa: ASYNC110 - it is counted
         await asyncio.sleep(0.002)
 
 

@@ -55,7 +55,7 @@ def _measure(plan: Plan, kind: DatabaseKind) -> Finding:
 
         for name in sides:
             one(name, plan.warm_s)
-        turns = {name: lambda name=name: one(name, plan.seconds) for name in sides}  # type: ignore[misc]
+        turns = {name: lambda name=name: one(name, plan.seconds) for name in sides}
         figures = alternate(turns, plan.rounds)
         for name, (up, load) in sides.items():
             check_gateway(up.books, load, up.nats, before=_copied(few if name == "few" else many))

@@ -73,10 +73,10 @@ def _notes(drains: list[tuple[int, float]], results: list[Result]) -> tuple[str,
     backlog = middle([float(count) for count, _ in drains[1:] or drains])
     seconds = middle([took for _, took in drains[1:] or drains])
     latency = middle([one.ms["p99"] for one in results[1:] or results])
-    return (
-        f"the relay's backlog at the end of a round was {backlog:,.0f} events, gone after "
-        f"{seconds:.1f} s; p99 of the answers {latency:.0f} ms",
+    drained = (
+        f"the relay's backlog after a round was {backlog:,.0f} events, gone in {seconds:.1f} s"
     )
+    return (f"{drained}; p99 of the answers {latency:.0f} ms",)
 
 
 def _finding(

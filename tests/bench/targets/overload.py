@@ -56,6 +56,7 @@ def run(plan: Plan) -> list[Finding]:
     found = ratio(figures["overload"], figures["normal"])
     share = sum(one.refused for one in refused) / sum(one.sent for one in refused)
     slow = middle([one.refused_p99_ms for one in refused])
+    told = f"{share:.0%} refused with 503 and Retry-After, p99 {slow:.0f} ms"
     finding = Finding(
         benchmark="overload",
         target="-",
@@ -67,8 +68,7 @@ def run(plan: Plan) -> list[Finding]:
         ratio=found,
         wanted=f">= {OF_NORMAL:g}",
         notes=(
-            f"{crowd} connections, queue of {queue}; {share:.0%} refused with 503 and Retry-After, p99 {slow:.0f} ms; "
-            "every acknowledged order is stored",
+            f"{crowd} connections, queue of {queue}; {told}; every acknowledged order is stored",
         ),
         rounds=figures,
     )

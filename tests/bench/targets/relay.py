@@ -1,7 +1,6 @@
 """P4: events/s of the real relay beside raw atomic batches and beside single publishes."""
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
@@ -69,7 +68,7 @@ def uvloop_runner() -> asyncio.Runner:
     return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
-def _findings(plan: Plan, figures: dict[str, list[float]]) -> Sequence[Finding]:
+def _findings(plan: Plan, figures: dict[str, list[float]]) -> list[Finding]:
     of_raw = ratio(figures["relay"], figures["raw"])
     of_single = ratio(figures["relay"], figures["single"])
     found = Finding(
