@@ -75,6 +75,7 @@ def measure(names: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Re
 @click.option("--rounds", type=click.IntRange(1, 99), help="Rounds of each side (5).")
 @click.option("--seconds", type=click.FloatRange(0.2, 120), help="Length of one side's turn (5).")
 @click.option("--stored", type=click.IntRange(100), help="Orders in growth's larger database.")
+@click.option("--postgres", default="", help="A PostgreSQL server's URL; else one is started.")
 @click.option("--database", type=click.Choice(BOTH), help="Only this database.")
 def bench(  # noqa: PLR0913 - the command's options
     *,
@@ -84,6 +85,7 @@ def bench(  # noqa: PLR0913 - the command's options
     rounds: int | None,
     seconds: float | None,
     stored: int | None,
+    postgres: str,
     database: DatabaseKind | None,
 ) -> None:
     """Measure both sides of every target and print figures, ratios and verdicts."""
@@ -94,6 +96,7 @@ def bench(  # noqa: PLR0913 - the command's options
             quick=quick,
             rounds=rounds or (1 if quick else 5),
             seconds=seconds or (0.5 if quick else 5.0),
+            postgres=postgres,
             databases=(database,) if database else BOTH,
             stored=stored or (2000 if quick else 1_000_000),
         )

@@ -17,6 +17,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int = 5
     seconds: float = 5.0
     databases: tuple[DatabaseKind, ...] = BOTH
+    postgres: str = ""
+    """A PostgreSQL server to make databases on; without it each benchmark starts its own."""
     stored: int = 1_000_000
     """Orders in the larger database of `growth`."""
 

@@ -16,7 +16,7 @@ from store.migrate import migrate
 from store.tokens import TokenRow, TokenStore
 from tests.bench import goods
 from tests.bench.books import Books, wait
-from tests.bench.plan import DatabaseKind
+from tests.bench.plan import DatabaseKind, Plan
 from tests.bench.process import READY_S, Failed, Process
 from tests.engines import Databases, apart, running_nats, running_postgres, running_redis
 
@@ -57,10 +57,20 @@ def port_of(http: str) -> int:
 
 
 @contextmanager
-def places(kind: DatabaseKind) -> Iterator[Databases | None]:
-    """Run a PostgreSQL server where one is needed."""
+def places(plan: Plan, kind: DatabaseKind) -> Iterator[Databases | None]:
+    """Run a PostgreSQL server where one is needed and none is given."""
     if kind == "sqlite":
         yield None
+        return
+    with postgres(plan) as databases:
+        yield databases
+
+
+@contextmanager
+def postgres(plan: Plan) -> Iterator[Databases]:
+    """Give the server that was named, else run one."""
+    if plan.postgres:
+        yield Databases(plan.postgres)
         return
     with running_postgres() as server:
         yield Databases(server.url)
@@ -86,9 +96,9 @@ def gateway(
         ready_s = time.perf_counter() - started
         note = msgspec.json.decode((folder / "data" / "run.json").read_bytes())
         up = Gateway(process, ready["http"], ready["nats"], note["token"], Books(url), ready_s)
-        wait(lambda: is_well(up.http), "the gateway did not get ready", READY_S)
         if stocked:
             fill_shelves(up)
+        settle(up)
         yield up
 
 
@@ -103,10 +113,27 @@ def configure(folder: Path, engines: dict[str, Any], **settings: Any) -> Path:
     return config
 
 
-def is_well(http: str) -> bool:
-    """Whether every dependency is well, the gate open among them."""
-    answer = httpx.get(f"{http}/readyz", timeout=_ANSWER_S).json()
-    return all(one["ok"] for one in answer["dependencies"].values())
+def settle(up: Gateway, *, looks: int = 1) -> None:
+    """Wait until orders are decided at once; several looks, for each may meet another worker."""
+    address = f"{up.http}/v1/availability/{goods.ITEMS[-1].sku}"
+    headers = {"authorization": f"Bearer {up.token}"}
+
+    def decides() -> bool:
+        answer = httpx.get(address, headers=headers, timeout=_ANSWER_S)
+        return answer.status_code == httpx.codes.OK and answer.json()["freshness"] == "gate"
+
+    for _ in range(looks):
+        wait(decides, "the gateway did not begin to decide", READY_S)
+
+
+def live(up: Gateway) -> None:
+    """Wait until every dependency is well, so that nothing begins anew under open screens."""
+
+    def all_well() -> bool:
+        answer = httpx.get(f"{up.http}/readyz", timeout=_ANSWER_S).json()
+        return all(one["ok"] for one in answer["dependencies"].values())
+
+    wait(all_well, "not every dependency is well", READY_S)
 
 
 def fill_shelves(up: Gateway) -> None:
@@ -134,8 +161,8 @@ def served(folder: Path, database: str, workers: int) -> Iterator[Gateway]:
         relay = stack.enter_context(Process(folder / "relay.log", "gateway", "relay", *config))
         relay.hear(READY_S)
         up = Gateway(process, http, nats.url, token, Books(database), ready_s)
-        wait(lambda: is_well(up.http), "the gateway did not get ready", READY_S)
         fill_shelves(up)
+        settle(up, looks=8 * workers)
         yield up
 
 

@@ -15,19 +15,29 @@ from tests.bench.process import Failed
 from tests.bench.report import Finding, Report, show, write
 from tests.bench.rounds import alternate, percentile, ratio
 from tests.bench.servers import bare
-from tests.engines import needed
+from tests.engines import Databases, needed
 
 _RATIOS = {"ingest", "ack", "relay", "fanout", "hotsku", "growth", "overload", "workers"}
 
 
-def quick(folder: Path) -> Plan:
-    return Plan(folder=folder, quick=True, rounds=1, seconds=0.4, databases=BOTH, stored=2000)
+def quick(folder: Path, postgres: str) -> Plan:
+    return Plan(
+        folder=folder,
+        quick=True,
+        rounds=1,
+        seconds=0.4,
+        databases=BOTH,
+        postgres=postgres,
+        stored=2000,
+    )
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_a_benchmark_finds_what_it_wrote_and_reports_both_sides(name: str, tmp_path: Path) -> None:
+def test_a_benchmark_finds_what_it_wrote_and_reports_both_sides(
+    name: str, tmp_path: Path, postgres_databases: Databases
+) -> None:
     with needed():
-        report = measure([name], quick(tmp_path), lambda _line: None)
+        report = measure([name], quick(tmp_path, postgres_databases.url), lambda _line: None)
     assert report.failures == []
     assert report.findings
     for finding in report.findings:

@@ -1,8 +1,8 @@
 """P9: what an order costs with a long past in the database, beside one with a short past."""
 
+import shutil
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from tests.bench.plan import DatabaseKind, Plan
 from tests.bench.report import Finding, judged
 from tests.bench.rounds import alternate, middle, ratio
 from tests.bench.servers import Gateway, fresh, gateway, places
+from tests.engines import Databases, name_of
 
 AT_MOST: Final = 1.2
 _TEMPLATES: Final = 50
@@ -31,18 +32,19 @@ def _measure(plan: Plan, kind: DatabaseKind) -> Finding:
     folder.mkdir()
     few, many = plan.size(10_000, 200), plan.stored
     with ExitStack() as stack:
-        databases = stack.enter_context(places(kind))
+        databases = stack.enter_context(places(plan, kind))
+        template = _templates(folder, databases)
         sides: dict[str, tuple[Gateway, Load]] = {}
-        filling = {}
+        filling_s = 0.0
         for name, count in (("few", few), ("many", many)):
             place = folder / name
             place.mkdir()
-            database = fresh(databases, place / "imv.db")
+            database = _copy(databases, template, place / "imv.db")
             started = time.perf_counter()
-            before = _fill(place, database, count)
-            filling[name] = time.perf_counter() - started
+            fill(database, _TEMPLATES, count)
+            filling_s = time.perf_counter() - started
             up = stack.enter_context(gateway(place, database, stocked=False))
-            check(what="orders filled in", expected=before, found=_orders(up))
+            check(what="orders filled in", expected=_copied(count), found=_orders(up))
             sides[name] = up, stack.enter_context(_load(plan, place))
 
         def one(name: str, seconds: float) -> float:
@@ -59,7 +61,7 @@ def _measure(plan: Plan, kind: DatabaseKind) -> Finding:
         figures = alternate(turns, plan.rounds)
         for name, (up, load) in sides.items():
             check_gateway(up.books, load, up.nats, before=_copied(few if name == "few" else many))
-    return _finding(plan, kind, figures, (few, many, filling["many"]))
+    return _finding(plan, kind, figures, (few, many, filling_s))
 
 
 def _copied(count: int) -> int:
@@ -71,20 +73,24 @@ def _orders(up: Gateway) -> int:
     return up.books.number("SELECT count(*) FROM orders")
 
 
-def _fill(folder: Path, database: str, count: int) -> int:
-    """Have a real gateway take the templates, then copy them; return how many orders there are."""
-    with _templates(folder, database) as up:
-        up.books.drain()
-    fill(database, _TEMPLATES, count)
-    return _copied(count)
-
-
-@contextmanager
-def _templates(folder: Path, database: str) -> Iterator[Gateway]:
+def _templates(folder: Path, databases: Databases | None) -> str:
+    """Have a real gateway take the orders that are copied then; return their database."""
+    place = folder / "templates"
+    place.mkdir()
+    database = fresh(databases, place / "imv.db")
     deck = Deck(first=4 * 10**12, count=_TEMPLATES)
-    with gateway(folder, database) as up, Load(folder, deck) as load:
+    with gateway(place, database) as up, Load(place, deck) as load:
         load.run(Run(port=up.port, start=0, seconds=30, connections=8, count_max=_TEMPLATES))
-        yield up
+        up.books.drain()
+    return database
+
+
+def _copy(databases: Databases | None, template: str, file: Path) -> str:
+    """Copy a database that nobody uses."""
+    if databases:
+        return databases.create(name_of(template))
+    shutil.copyfile(template.partition("///")[2], file)
+    return f"sqlite+aiosqlite:///{file}"
 
 
 def _load(plan: Plan, folder: Path) -> Load:

@@ -26,7 +26,7 @@ def _measure(plan: Plan, kind: DatabaseKind) -> list[Finding]:
     folder = plan.folder / f"ingest-{kind}"
     folder.mkdir()
     with ExitStack() as stack:
-        databases = stack.enter_context(places(kind))
+        databases = stack.enter_context(places(plan, kind))
         ours_at = fresh(databases, folder / "ours.db")
         other_at = fresh(databases, folder / "other.db")
         up = stack.enter_context(gateway(folder, ours_at))

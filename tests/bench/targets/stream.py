@@ -13,7 +13,7 @@ from tests.bench.process import Failed
 from tests.bench.report import Finding, judged
 from tests.bench.rounds import middle, percentile
 from tests.bench.screens import Screens
-from tests.bench.servers import gateway
+from tests.bench.servers import gateway, live
 from tests.bench.sockets import Seen, Watch
 
 P99_MS: Final = 100.0
@@ -31,26 +31,29 @@ def run(plan: Plan) -> list[Finding]:
     frames = 0
     with ExitStack() as stack:
         up = stack.enter_context(gateway(folder))
-        count = int(rate * plan.rounds * seconds * 1.1) + 10
+        live(up)
+        count = int(rate * (plan.rounds * seconds + plan.warm_s) * 1.1) + 10
         load = stack.enter_context(Load(folder, Deck(first=7 * 10**12, count=count)))
         topics = tuple(f"board:{place}" for place in PLACES)
         watch = Watch(port=up.port, screens=screens, token=up.token, topics=topics)
         wall = stack.enter_context(Screens(folder, watch))
-        for _ in range(plan.rounds):
+
+        def one(length: float) -> tuple[list[float], list[float]]:
             wall.clear()
-            steady = Run(
-                port=up.port, start=0, seconds=seconds, rate=rate, count_max=int(rate * seconds)
-            )
-            taken = load.run(steady).taken
+            taken = load.run(_steady(up.port, rate, length)).taken
             rows = _assigned(up.books, taken)
-            expected = len(rows) * screens // len(PLACES)
-            seen = wall.seen(expected, _FRAMES_S)
+            each = screens // len(PLACES)
+            seen = wall.seen(len(rows) * each, _FRAMES_S)
             check(what="screens that stayed open", expected=screens, found=seen.open)
-            _check_whole(rows, seen, screens // len(PLACES))
-            since_answer, since_sent = _delays(rows, seen)
+            _check_whole(rows, seen, each)
+            return _delays(rows, seen)
+
+        one(plan.warm_s)
+        for _ in range(plan.rounds):
+            since_answer, since_sent = one(seconds)
             commit.append(percentile(since_answer, 0.99))
             sent.append(percentile(since_sent, 0.99))
-            frames += expected
+            frames += len(since_sent)
         up.books.drain()
         check_gateway(up.books, load, up.nats)
     notes = (
@@ -68,6 +71,10 @@ def run(plan: Plan) -> list[Finding]:
         rounds={"commit_to_frame_p99_ms": commit, "sent_to_frame_p99_ms": sent},
     )
     return [judged(finding, met=finding.figure <= P99_MS, quick=plan.quick)]
+
+
+def _steady(port: int, rate: int, seconds: float) -> Run:
+    return Run(port=port, start=0, seconds=seconds, rate=rate, count_max=int(rate * seconds))
 
 
 def _assigned(books: Books, taken: list[Taken]) -> dict[str, Taken]:

@@ -11,8 +11,7 @@ from tests.bench.loading import Load
 from tests.bench.plan import Plan
 from tests.bench.report import Finding
 from tests.bench.rounds import alternate, middle, ratio
-from tests.bench.servers import Gateway, served
-from tests.engines import Databases, running_postgres
+from tests.bench.servers import Gateway, postgres, served
 
 _RATE: Final = 6000
 
@@ -22,7 +21,7 @@ def run(plan: Plan) -> list[Finding]:
     if "postgresql" not in plan.databases:
         return []
     with ExitStack() as stack:
-        databases = Databases(stack.enter_context(running_postgres()).url)
+        databases = stack.enter_context(postgres(plan))
         sides: dict[int, tuple[Gateway, Load]] = {}
         for workers in (1, 2):
             folder = plan.folder / f"workers-{workers}"
