@@ -141,7 +141,7 @@ class Batch:
             desk, claims = await self._read(work, messages, facts)
             tried.desk = desk
             results = self._apply(desk, claims)
-            decided = await decide(desk, self._gate)
+            decided = await decide(desk, self._gate, work)
             tried.outcomes = claims.outcomes(results, decided)
             await self._write(work, desk, claims.rows(tried.outcomes))
 

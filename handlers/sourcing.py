@@ -5,6 +5,7 @@ not at all; what came too late is planned again on what the gate then has, a few
 """
 
 import asyncio
+from typing import Protocol
 
 import msgspec
 
@@ -22,7 +23,7 @@ from routing.sourcing.estimate import estimate_ms
 from routing.sourcing.problem import Demand, Problem, RoutePlan
 from routing.sourcing.solve import solve
 from store.gate_port import Cell, Gate, Granted, Operation, Short
-from store.ports import HoldFile, Movement, OrderFile, Take
+from store.ports import HoldFile, Movement, OrderFile, Shift, Take
 from store.records import Hold, HoldLine
 
 View = dict[Sku, dict[LocationId, int]]
@@ -36,6 +37,14 @@ class NoStock(Rejected):
     slug = "no-stock"
 
 
+class Ledger(Protocol):
+    """What the truth has free, read in the batch's own transaction."""
+
+    async def available(self, market: MarketId, skus: frozenset[Sku]) -> dict[Cell, int]:
+        """Return the units available per cell of these SKUs; negative where too much is promised."""
+        ...
+
+
 class Wish(msgspec.Struct, frozen=True):
     """Something that waits for stock: an order (`order_id`) or a hold (`hold`)."""
 
@@ -44,6 +53,9 @@ class Wish(msgspec.Struct, frozen=True):
     problem: Problem
     order_id: OrderId | None = None
     hold: HoldWish | None = None
+
+
+_Asked = tuple[Wish, RoutePlan, Operation]
 
 
 class Decided(msgspec.Struct):
@@ -56,23 +68,26 @@ class Decided(msgspec.Struct):
     """Holds that got their stock: their row as JSON, by the message that asked."""
 
 
-async def decide(desk: Desk, gate: Gate) -> Decided:
+async def decide(desk: Desk, gate: Gate, ledger: Ledger) -> Decided:
     """Route and reserve everything that waits on the desk; orders are never lost, only held."""
     decided = Decided()
     by_market: dict[MarketId, list[Wish]] = {}
     for wish in [*_order_wishes(desk), *_hold_wishes(desk)]:
         by_market.setdefault(wish.market, []).append(wish)
     for market, wishes in by_market.items():
-        await _Market(desk, gate, market, decided).decide(wishes)
+        await _Market(desk, gate, ledger, market, decided).decide(wishes)
     return decided
 
 
 class _Market:
     """The wishes of one market against its gate."""
 
-    def __init__(self, desk: Desk, gate: Gate, market: MarketId, decided: Decided) -> None:
+    def __init__(
+        self, desk: Desk, gate: Gate, ledger: Ledger, market: MarketId, decided: Decided
+    ) -> None:
         self._desk = desk
         self._gate = gate
+        self._ledger = ledger
         self._market = market
         self._decided = decided
         self._view: View = {}
@@ -101,27 +116,69 @@ class _Market:
                 places[cell.location] = places.get(cell.location, 0) + shift.available
 
     async def _attempt(self) -> None:
-        """Plan all, reserve all that can be filled; who came too late stays open."""
-        asked: list[tuple[Wish, RoutePlan, Operation]] = []
+        """Plan all, reserve all that can be filled; who came too late stays open.
+
+        Then whoever stands behind may have been refused for units that nobody took, so nobody is
+        refused in such an attempt.
+        """
+        asked, refused = await self._plan_all()
+        answers = await self._reserve(tuple(operation for _, _, operation in asked))
+        late = False
+        for (wish, plan, operation), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, Granted):
+                self._grant(wish, plan, operation, answer.epoch)
+                continue
+            late = True
+            for cell, units in answer.cells:
+                self._view.setdefault(cell.sku, {})[cell.location] = units
+        if not late:
+            await self._refuse_all(refused)
+
+    async def _plan_all(self) -> tuple[list[_Asked], list[tuple[Wish, RoutePlan]]]:
+        """Plan every open wish on what those before it leave: what to reserve, and what cannot be."""
+        asked: list[_Asked] = []
+        refused: list[tuple[Wish, RoutePlan]] = []
         seen = {sku: dict(places) for sku, places in self._view.items()}
-        for wish in list(self._open.values()):
+        for wish in self._open.values():
             plan = await _solve(wish.problem, seen)
             if plan.unfilled or not plan.assignments:
-                self._refuse(wish, plan)
+                refused.append((wish, plan))
                 continue
             operation = _operation(self._desk, plan)
             for cell, units in operation.lines:
                 seen[cell.sku][cell.location] -= units
             asked.append((wish, plan, operation))
-        answers = await self._reserve(tuple(operation for _, _, operation in asked))
-        for (wish, plan, operation), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, Granted):
-                for cell, units in operation.lines:
-                    self._view[cell.sku][cell.location] -= units
-                self._grant(wish, plan, operation, answer.epoch)
+        return asked, refused
+
+    async def _refuse_all(self, refused: list[tuple[Wish, RoutePlan]]) -> None:
+        """Refuse those for whom the ledger has no more than the gate; the others are decided later.
+
+        The gate may refuse wrongly: another process may hold units for a moment that it gives back, or
+        may have died with them. An order that the truth could fill is undecided, not unfillable.
+        """
+        missing = frozenset(d.sku for _, plan in refused for d in plan.unfilled)
+        truth = await self._truth(missing) if missing else {}
+        for wish, plan in refused:
+            more = any(
+                units > self._view.get(d.sku, {}).get(place, 0)
+                for d in plan.unfilled
+                for place, units in truth.get(d.sku, {}).items()
+            )
+            if more and not (await _solve(wish.problem, {**self._view, **truth})).unfilled:
+                self._wait(wish, Unavailable("somebody else holds the last units; ask again"))
             else:
-                for cell, units in answer.cells:
-                    self._view.setdefault(cell.sku, {})[cell.location] = units
+                self._refuse(wish, plan)
+
+    async def _truth(self, skus: frozenset[Sku]) -> View:
+        """Return what the ledger has free, less what this batch takes."""
+        cells = await self._ledger.available(self._market, skus)
+        view: View = {}
+        for cell, units in cells.items():
+            take = self._desk.takes.get(cell, Take())
+            _, shift = self._desk.shifts.get(cell, (self._market, Shift()))
+            left = units - take.allocated - take.held + min(0, shift.available)
+            view.setdefault(cell.sku, {})[cell.location] = left
+        return view
 
     async def _reserve(self, operations: tuple[Operation, ...]) -> tuple[Granted | Short, ...]:
         """Reserve; a lost answer is asked for again with the same ids."""
@@ -140,6 +197,8 @@ class _Market:
         desk = self._desk
         desk.epochs[self._market] = epoch
         del self._open[wish.id]
+        for cell, units in operation.lines:
+            self._view[cell.sku][cell.location] -= units
         if wish.hold is not None:
             row = _keep(desk, wish.hold, operation, epoch)
             self._decided.held[wish.hold.message.id] = row
@@ -172,11 +231,16 @@ class _Market:
         )
 
     def _defer(self, error: Unavailable) -> None:
-        for wish in self._open.values():
-            if wish.hold is not None:
-                self._decided.refused[wish.hold.message.id] = error
-            elif wish.order_id is not None:
-                self._postpone(wish.order_id)
+        for wish in list(self._open.values()):
+            self._wait(wish, error)
+
+    def _wait(self, wish: Wish, error: Unavailable) -> None:
+        """Have an order decided later; a hold's asker is told to ask again."""
+        del self._open[wish.id]
+        if wish.hold is not None:
+            self._decided.refused[wish.hold.message.id] = error
+        elif wish.order_id is not None:
+            self._postpone(wish.order_id)
 
     def _postpone(self, order_id: OrderId) -> None:
         """Have the order decided later; it is never lost."""

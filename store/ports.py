@@ -224,6 +224,10 @@ class UnitOfWork(Protocol):
         """Read how many units a source's own orders hold at cells that it owns."""
         ...
 
+    async def available(self, market: MarketId, skus: frozenset[Sku]) -> dict[Cell, int]:
+        """Read the units available in all cells of some SKUs; negative where too much is promised."""
+        ...
+
     async def check_epochs(self, epochs: dict[MarketId, str]) -> None:
         """Raise Conflict where the gate of a market has another epoch than the reservations."""
         ...

@@ -9,12 +9,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import Conflict
-from config.ids import MarketId, SourceId
+from config.ids import MarketId, Sku, SourceId
 from outbox.statements import insert_events
 from store import rows
 from store.engine import Database
 from store.finder import find
-from store.gate_ledger import check_epochs
+from store.gate_ledger import check_epochs, read_available
 from store.gate_port import Cell
 from store.keys import among
 from store.ports import (
@@ -88,6 +88,10 @@ class SqlUnitOfWork:
             (SourceId(row.source), Cell(row.sku, row.location)): row.quantity
             for row in await self._connection.execute(statement)
         }
+
+    async def available(self, market: MarketId, skus: frozenset[Sku]) -> dict[Cell, int]:
+        """Read the units available in all cells of some SKUs."""
+        return await read_available(self._connection, market, sorted(skus))
 
     async def check_epochs(self, epochs: dict[MarketId, str]) -> None:
         """Raise Conflict where a reservation was made under an epoch that is no more."""

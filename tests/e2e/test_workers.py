@@ -39,6 +39,7 @@ async def test_two_workers_take_each_order_once_and_sell_each_unit_once(
             assert answer.is_success, answer.text
             by_number.setdefault(number, set()).add(answer.json()["order_id"])
         assert all(len(ids) == 1 for ids in by_number.values())
+        await at.until(lambda: _all_decided(serve.http, token))
         states = await _states(serve.http, token)
         assert (states.count("routed"), states.count("held")) == (20, 40)
         await _a_killed_worker_is_replaced(serve)
@@ -78,6 +79,11 @@ async def _stocked(http: str, token: str) -> bool:
     async with httpx.AsyncClient(headers=at.bearer(token)) as client:
         found = (await client.get(f"{http}/v1/availability/SKU-1")).json()
     return bool(found["freshness"] == "gate" and found["locations"][0]["band"] != "none")
+
+
+async def _all_decided(http: str, token: str) -> bool:
+    """Tell whether those that another worker was faster for for a moment are decided, too."""
+    return not set(await _states(http, token)) - {"routed", "held"}
 
 
 async def _states(http: str, token: str) -> list[str]:

@@ -2,12 +2,14 @@
 
 import asyncio
 
+from config.ids import OperationId
 from config.limits import QUEUE_MESSAGES_MAX
 from handlers.intake import Intake
 from handlers.message import Message, Outcome
 from handlers.sourcing import NoStock
+from store.gate_port import Operation
 from tests.integration.handlers.asking import by_hand, hold, lines, message, order
-from tests.integration.handlers.world import World
+from tests.integration.handlers.world import UK, World, cell
 
 RACERS = 1_000
 UNITS = 100
@@ -35,8 +37,25 @@ async def test_two_processes_share_the_last_units(world: World) -> None:
         for intake, half in zip((one, other), halves, strict=True):
             for racer in half:
                 tasks.create_task(intake.submit(racer))
+    # Whoever was refused while the other process held units for a moment is decided later, exactly.
+    async with asyncio.timeout(30):
+        while await world.reader.undecided(1):
+            await world.sweep()
     states = [placed.state for placed in await world.orders()]
     assert (states.count("routed"), states.count("held")) == (20, 80)
+
+
+async def test_units_that_another_process_holds_for_a_moment_leave_an_order_undecided(
+    world: World,
+) -> None:
+    await world.stock(LAMP_leeds=1)
+    elsewhere = Operation(OperationId("another process"), ((cell("LAMP"), 1),))
+    await world.gate.reserve(UK, (elsewhere,))
+    outcome = await world.send(order())
+    assert (outcome.name, (await world.order()).state) == ("accepted", "captured")
+    await world.gate.undo(UK, (elsewhere.id,))
+    await world.sweep()
+    assert (await world.order()).state == "routed"
 
 
 async def test_duplicates_at_the_same_time_make_one_order(world: World) -> None:
