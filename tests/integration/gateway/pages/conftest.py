@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from litestar import Litestar, Request, Response, get, post
 from litestar.params import FromPath
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from gateway.pages.routes import pages
 from gateway.stream.pace import Pace
@@ -113,7 +113,8 @@ async def context(browser: Browser, edge: Edge) -> AsyncIterator[BrowserContext]
 async def page(context: BrowserContext) -> AsyncIterator[Page]:
     """A page; whatever its console calls an error fails the test, a policy's refusal too."""
     page = await context.new_page()
-    page.set_default_timeout(8_000)
+    page.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda line: errors.append(line.text) if _alarming(line) else None)

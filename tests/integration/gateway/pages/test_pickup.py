@@ -71,6 +71,7 @@ async def test_the_keyboard_alone_works_an_order_and_keeps_its_place(
         await expect(page.locator(f"[data-column='{column}'] .card")).to_have_count(1)
         focused = page.locator("[data-id='2'] button:focus")
         await expect(focused).to_have_attribute("data-action", step)
+        await expect(focused).to_be_enabled()  # the event may come before the answer to the click
     edge.world.change("2", "cancelled")
     await expect(page.locator("#board")).to_be_focused()
 
