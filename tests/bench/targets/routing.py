@@ -1,7 +1,7 @@
 """P7: the routing decision alone, on orders and networks of three sizes."""
 
 from random import Random
-from time import perf_counter
+from time import process_time
 from typing import Final
 
 import msgspec
@@ -46,10 +46,10 @@ def _measure(plan: Plan, size: _Size) -> Finding:
     gaps: list[float] = []
     for number in range(plan.size(400, 10)):
         problem = _problem(size, locations, chance)
-        started = perf_counter()
+        started = process_time()
         found = solve(problem)
         if number >= plan.size(20, 2):  # the first ones warm up
-            times.append((perf_counter() - started) * 1000)
+            times.append((process_time() - started) * 1000)
             gaps.append(found.gap)
         given = sum(one.quantity for one in found.assignments)
         given += sum(one.quantity for one in found.unfilled)
@@ -57,6 +57,7 @@ def _measure(plan: Plan, size: _Size) -> Finding:
     figure, gap = percentile(times, size.part), max(gaps)
     wanted = f"<= {size.limit_ms:g} ms" + (", gap 0" if size.gap_max == 0.0 else "")
     proven = sum(one == 0.0 for one in gaps) / len(gaps)
+    told = f"proven optimal {proven:.1%}, largest gap {gap:.2%}, slowest {max(times):.1f} ms"
     finding = Finding(
         benchmark="routing",
         target="P7",
@@ -64,7 +65,9 @@ def _measure(plan: Plan, size: _Size) -> Finding:
         figure=figure,
         unit="ms",
         wanted=wanted,
-        notes=(f"proven optimal {proven:.1%}, largest gap {gap:.2%}, slowest {max(times):.1f} ms",),
+        notes=(
+            f"proven optimal {proven:.1%}, largest gap {gap:.2%}, slowest {max(times):.1f} ms (processor time)",
+        ),
         rounds={"ms": times},
     )
     good = size.gap_max is None or gap <= size.gap_max
