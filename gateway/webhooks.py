@@ -99,7 +99,7 @@ class Webhooks:
         if channel is None:
             _cost_of_verifying(body)
             raise Unauthenticated
-        await channel.verify(request)
+        await _verified(channel, request, source)
         outcome = await self._intake.submit(self._message(source, channel, request))
         return _answer_of(outcome), outcome.name
 
@@ -135,6 +135,15 @@ def _check_text(text: str) -> None:
     """Refuse what no database column can hold."""
     if "\x00" in text:
         raise Unreadable("an id holds a NUL character")
+
+
+async def _verified(channel: Channel, request: Request, source: SourceId) -> None:
+    """Verify; the sender learns nothing of what was wrong, nor that the source exists."""
+    try:
+        await channel.verify(request)
+    except Unauthenticated as refused:
+        _log.warning("webhook.refused", source=source, reason=refused.detail)
+        raise Unauthenticated from None
 
 
 def _handshake(channel: Channel | None, request: Request) -> Answer:
