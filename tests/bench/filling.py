@@ -5,9 +5,11 @@ quarter of them: the outbox keeps 7 days where the inbox keeps 30.
 """
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 import asyncpg
@@ -15,7 +17,10 @@ from sqlalchemy import Table
 
 from outbox.table import outbox
 from store.tables import fulfilments, inbox, orders, stock_movements
+from tests.bench.process import Failed
 
+ORDER_BYTES: Final = 24 * 1024
+"""More than an order takes with its message, plan, movement, fulfilments, events and indexes."""
 _CHUNK: Final = 20_000
 _OUTBOX_PART: Final = 4
 _TEMPLATES: Final = "external_id LIKE '4%' AND external_id NOT LIKE '%-%'"
@@ -35,7 +40,7 @@ _CHANGED: Final[dict[str, dict[str, str]]] = {
         "open": "{false}",
     },
     "stock_movements": {"operation_id": "{operation_id}", "order_id": "{order_id}"},
-    "outbox": {"id": "{id}"},
+    "outbox": {"id": "{id}", "ordering_key": "{ordering_key}"},
 }
 _OF_TEMPLATE: Final = {
     "orders": _TEMPLATES,
@@ -44,6 +49,7 @@ _OF_TEMPLATE: Final = {
     "stock_movements": f"order_id IN (SELECT id FROM orders WHERE {_TEMPLATES})",  # noqa: S608
     "outbox": f"ordering_key IN (SELECT id FROM orders WHERE {_TEMPLATES})",  # noqa: S608
 }
+_IDS: Final = ("id", "order_id", "operation_id", "ordering_key")
 _TABLES: Final = (inbox, fulfilments, stock_movements, outbox, orders)
 _COUNTING: Final = """WITH RECURSIVE s(n) AS
   (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last}) SELECT n FROM s"""
@@ -55,8 +61,16 @@ _FILL_FAST: Final = (
 _FILLED: Final = ("PRAGMA wal_checkpoint(TRUNCATE)", "ANALYZE")
 
 
-def fill(url: str, templates: int, wanted: int) -> None:
-    """Copy the template orders until so many orders are there; the gateway must not run."""
+def fill(url: str, templates: int, wanted: int, folder: Path) -> None:
+    """Copy the template orders until so many orders are there; the gateway must not run.
+
+    Fails before it begins when the disk has no room for what it makes.
+    """
+    free, needed = shutil.disk_usage(folder).free, wanted * ORDER_BYTES
+    if free < 2 * needed:
+        raise Failed(
+            f"{wanted:,} orders need {needed >> 30} GiB, and as much again should stay free"
+        )
     if url.startswith("sqlite"):
         _fill_sqlite(url.partition("///")[2], templates, wanted)
     else:
@@ -115,7 +129,7 @@ def _copy(table: Table, dialect: str, first: int, last: int) -> str:
 def _expressions(dialect: str) -> dict[str, str]:
     postgres = dialect == "postgresql"
     tail = "lpad(to_hex(seq.n), 12, '0')" if postgres else "printf('%012x', seq.n)"
-    ids = {n: f"substr(t.{n}, 1, 24) || {tail}" for n in ("id", "order_id", "operation_id")}
+    ids = {n: f"substr(t.{n}, 1, 24) || {tail}" for n in _IDS}
     return {**ids, "false": "false" if postgres else "0"}
 
 

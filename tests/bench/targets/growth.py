@@ -41,10 +41,10 @@ def _measure(plan: Plan, kind: DatabaseKind) -> Finding:
             place.mkdir()
             database = _copy(databases, template, place / "imv.db")
             started = time.perf_counter()
-            fill(database, _TEMPLATES, count)
+            fill(database, _TEMPLATES, count, folder)
             filling_s = time.perf_counter() - started
             up = stack.enter_context(gateway(place, database, stocked=False))
-            check(what="orders filled in", expected=_copied(count), found=_orders(up))
+            _check_filled(up, _copied(count))
             sides[name] = up, stack.enter_context(_load(plan, place))
 
         def one(name: str, seconds: float) -> float:
@@ -69,8 +69,13 @@ def _copied(count: int) -> int:
     return max(1, count // _TEMPLATES) * _TEMPLATES
 
 
-def _orders(up: Gateway) -> int:
-    return up.books.number("SELECT count(*) FROM orders")
+def _check_filled(up: Gateway, orders: int) -> None:
+    """Every order has its message and movement; events are there for some, and none too often."""
+    for table, of_orders in (("orders", "true"), ("stock_movements", "order_id IS NOT NULL")):
+        found = up.books.number(f"SELECT count(*) FROM {table} WHERE {of_orders}")  # noqa: S608 - ours
+        check(what=f"{table} filled in", expected=orders, found=found)
+    doubled = "SELECT count(*) - count(DISTINCT id) FROM outbox"
+    check(what="events filled in twice", expected=0, found=up.books.number(doubled))
 
 
 def _templates(folder: Path, databases: Databases | None) -> str:
