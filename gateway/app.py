@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.clock import to_ms
 from config.errors import ImvError, Unauthenticated
+from config.limits import BODY_BYTES_MAX
 from gateway import asyncapi
 from gateway import metrics as metric_text
 from gateway.api.asking import Anything, Asking, read
@@ -56,7 +57,7 @@ def create_app(house: House) -> ASGIApp:
             path="/schema",
             render_plugins=[CompleteDocument(path="/")],
         ),
-        request_max_body_size=64 * 1024 * 1024,
+        request_max_body_size=BODY_BYTES_MAX,
         logging_config=None,
     )
     return _surrounded(app)

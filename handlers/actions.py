@@ -6,7 +6,7 @@ import msgspec
 
 from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId, Sku
 from config.limits import HOLD_S_DEFAULT, HOLD_S_MAX, ORDER_LINES_MAX
-from handlers.commands import Command, Quantity, Text
+from handlers.commands import Command, PlaceOrder, Quantity, Text
 from store.ports import Fetch
 from store.records import CatalogItem
 
@@ -45,6 +45,12 @@ class ActOnFulfilment(_Action, frozen=True, kw_only=True):
     reason: Text = ""
     tracking: Text = ""
     lines: tuple[ShortUnits, ...] = ()
+
+
+class PlaceByHand(_Action, frozen=True):
+    """A new order that a person or program places through `/v1`; it never amends another."""
+
+    order: PlaceOrder
 
 
 class HoldLineAsked(_Action, frozen=True):
@@ -110,6 +116,12 @@ class ExpireParked(_Action, frozen=True):
     parked_us: int
 
 
+class ApplyWaiting(_Action, frozen=True):
+    """Apply what was parked by one process while another brought its parent."""
+
+    parents: tuple[tuple[str, str], ...]
+
+
 class SettleFetch(_Action, frozen=True):
     """A thin notification is completed, or (with a reason) given up and made visible."""
 
@@ -135,5 +147,7 @@ Action = (
     | ExpireParked
     | SettleFetch
     | PostponeFetch
+    | PlaceByHand
+    | ApplyWaiting
 )
 Task = Command | Action

@@ -5,14 +5,17 @@ from typing import assert_never
 import msgspec
 
 from config.clock import to_us
+from config.errors import InvalidTransition
 from config.ids import OrderId
 from handlers.actions import (
     ActOnFulfilment,
+    ApplyWaiting,
     DecideOrders,
     EndHold,
     ExpireParked,
     ImportCatalog,
     ImportStock,
+    PlaceByHand,
     PlaceHold,
     PostponeFetch,
     SettleFetch,
@@ -42,7 +45,7 @@ from handlers.payments import record_payment, record_refund
 from handlers.report import report_fulfilment
 from handlers.settle import remap, settle_or_route
 from handlers.stock import count_stock, import_catalog, import_stock
-from store.ports import Fetch
+from store.ports import Fetch, Ref
 
 Result = tuple[Applied, bytes | None]
 """What a message came to, and the JSON that an operator's request is answered with."""
@@ -83,6 +86,10 @@ def _apply(  # noqa: C901, PLR0911, PLR0912 - one case for each action
             return expire_parked(draft, task), None
         case SettleFetch():
             return _settle_fetch(draft, task), None
+        case PlaceByHand():
+            return _place_by_hand(draft, task.order), None
+        case ApplyWaiting():
+            return _apply_reunited(draft, message, task), None
         case PostponeFetch():
             draft.step(lambda desk: desk.changes.fetches.extend(task.fetches))
             return ("applied", None, ""), None
@@ -126,14 +133,39 @@ def _apply_waiting(draft: Draft, message: Message, task: Task) -> None:
     if isinstance(task, RecordPayment):
         parents.append((message.source, PAYMENT + task.payment_ref))
     for parent in parents:
-        if isinstance(task, RecordPayment) and not draft.order_of_payment(
-            message.source, task.payment_ref
-        ):
-            continue
-        for source, command in take_waiting(draft, parent):
-            own = msgspec.structs.replace(message, source=source)
-            _apply_command(draft, own, command)
-            _apply_waiting(draft, own, command)
+        if _is_there(draft, parent):
+            _apply_children(draft, message, parent)
+
+
+def _is_there(draft: Draft, parent: Ref) -> bool:
+    """Tell whether a parent is known by now: an order, or the order of a payment."""
+    source, ref = parent
+    if ref.startswith(PAYMENT):
+        return draft.order_of_payment(source, ref.removeprefix(PAYMENT)) is not None
+    return draft.order_of_ref(source, ref) is not None
+
+
+def _apply_children(draft: Draft, message: Message, parent: Ref) -> None:
+    for source, command in take_waiting(draft, parent):
+        own = msgspec.structs.replace(message, source=source)
+        _apply_command(draft, own, command)
+        _apply_waiting(draft, own, command)
+
+
+def _apply_reunited(draft: Draft, message: Message, command: ApplyWaiting) -> Applied:
+    for parent in command.parents:
+        if _is_there(draft, parent):
+            _apply_children(draft, message, parent)
+    return "applied", None, ""
+
+
+def _place_by_hand(draft: Draft, order: PlaceOrder) -> Applied:
+    """Place a new order; a reference that is taken names somebody else's order."""
+    if draft.order_of_ref(order.order.source, order.order.ref):
+        raise InvalidTransition(
+            f"order_ref {order.order.ref!r} is taken; leave it out, or choose another"
+        )
+    return place_order(draft, order)
 
 
 def _fetch(draft: Draft, message: Message, command: FetchOrder) -> Applied:

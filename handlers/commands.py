@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from config.errors import Unreadable
 from config.limits import AMOUNT_MINOR_MAX, ORDER_LINES_MAX, QUANTITY_MAX
 
 Ref = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -86,6 +87,15 @@ class PlaceOrder(_Value, tag_field="command", tag="order.placed", frozen=True, k
     """First name and initial at most; shown on staff screens."""
     hold_id: Text = ""
     """A hold of ours (`POST /v1/holds`) that this order confirms."""
+
+    def __post_init__(self) -> None:
+        """Refuse two lines under one reference: nobody could say which one a change is about.
+
+        Raises:
+            Unreadable: a `line_ref` stands twice.
+        """
+        if len({line.line_ref for line in self.lines}) < len(self.lines):
+            raise Unreadable("two lines have the same line_ref; give each line its own")
 
 
 class CancelOrder(_Value, tag_field="command", tag="order.cancelled", frozen=True, kw_only=True):

@@ -85,14 +85,14 @@ class Completer:
     async def _complete(self, source: SourceId, order_ref: str, fetches: list[Fetch]) -> None:
         platform = self._platforms.get(source)
         if platform is None:
-            await self._settle(fetches, "the source has no order source configured")
+            await self._show(fetches, "the source has no order source configured")
             return
         found = await self._read(source, order_ref, platform)
         if isinstance(found, str):
             await self._retry(fetches, found)
             return
         await self._intake.submit(found)
-        await self._settle(fetches, "")
+        await self._settle(fetches)
 
     async def _read(self, source: SourceId, order_ref: str, platform: Platform) -> Message | str:
         """Read an order as a message, or say why that is not possible now."""
@@ -123,13 +123,12 @@ class Completer:
             by=f"read from {source}",
         )
 
-    async def _settle(self, fetches: list[Fetch], failed: str) -> None:
+    async def _settle(self, fetches: list[Fetch]) -> None:
         first = fetches[0]
         action = SettleFetch(
             fetch_ids=tuple(fetch.id for fetch in fetches),
             source=first.source,
             order_ref=first.order_ref,
-            failed=failed,
         )
         await self._intake.submit(task_message(self._clock, self._ids, action, "imv"))
 
@@ -138,9 +137,24 @@ class Completer:
         attempts = max(fetch.attempts for fetch in fetches) + 1
         _log.info("fetch.failed", source=fetches[0].source, attempts=attempts, reason=reason)
         if attempts >= FETCH_ATTEMPTS_MAX:
-            await self._settle(fetches, reason)
+            await self._show(fetches, reason)
             return
         wait_s = min(FETCH_BACKOFF_S * 2 ** (attempts - 1), FETCH_BACKOFF_S_MAX)
+        await self._postpone(fetches, attempts, wait_s, reason)
+
+    async def _show(self, fetches: list[Fetch], reason: str) -> None:
+        """Make it visible, and go on at the longest interval: what was acknowledged is never dropped."""
+        first = fetches[0]
+        action = SettleFetch(
+            fetch_ids=(), source=first.source, order_ref=first.order_ref, failed=reason
+        )
+        await self._intake.submit(task_message(self._clock, self._ids, action, "imv"))
+        attempts = max(fetch.attempts for fetch in fetches) + 1
+        await self._postpone(fetches, attempts, FETCH_BACKOFF_S_MAX, reason)
+
+    async def _postpone(
+        self, fetches: list[Fetch], attempts: int, wait_s: float, reason: str
+    ) -> None:
         due_us = to_us(self._clock.now()) + int(wait_s * 1_000_000)
         later = tuple(
             msgspec.structs.replace(fetch, attempts=attempts, due_us=due_us, reason=reason[:200])

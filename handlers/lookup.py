@@ -3,11 +3,13 @@
 from config.ids import HoldId, OrderId, Sku, SourceId
 from handlers.actions import (
     ActOnFulfilment,
+    ApplyWaiting,
     DecideOrders,
     EndHold,
     ExpireParked,
     ImportCatalog,
     ImportStock,
+    PlaceByHand,
     PlaceHold,
     PostponeFetch,
     SettleFetch,
@@ -123,6 +125,10 @@ def _counted(messages: list[Message], facts: Facts, found: Found) -> set[tuple[S
 
 def _add_task(lookup: Lookup, source: SourceId, task: Task) -> None:  # noqa: C901, PLR0912 - one case for each kind
     match task:
+        case PlaceByHand():
+            _add_task(lookup, source, task.order)
+        case ApplyWaiting():
+            _add_parents(lookup, task)
         case PlaceOrder():
             ref = (task.order.source, task.order.ref)
             lookup.orders.add(ref)
@@ -173,6 +179,15 @@ def _contradictions(messages: list[Message], found: Found) -> set[MessageKey]:
 def _add_payment(lookup: Lookup, source: SourceId, payment_ref: str) -> None:
     lookup.parents.add((source, PAYMENT + payment_ref))
     lookup.exceptions |= {(tender_id(source, payment_ref), code) for code in _TENDER_CODES}
+
+
+def _add_parents(lookup: Lookup, task: ApplyWaiting) -> None:
+    lookup.parents |= set(task.parents)
+    for source, name in task.parents:
+        if name.startswith(PAYMENT):
+            lookup.payments.add((source, name.removeprefix(PAYMENT)))
+        else:
+            lookup.orders.add((source, name))
 
 
 def _add_item(lookup: Lookup, source: str, item: str, sku: str) -> None:

@@ -9,14 +9,16 @@ from config.clock import Clock, to_ms, to_us
 from config.errors import ImvError, Unavailable
 from config.ids import HoldId, IdFactory, MessageId, OrderId, SourceId
 from config.log import get_log
-from handlers.actions import Action, DecideOrders, EndHold, ExpireParked
+from handlers.actions import Action, ApplyWaiting, DecideOrders, EndHold, ExpireParked
 from handlers.intake import WayIn
 from handlers.message import Message
-from store.ports import Parked
+from store.ports import Parked, Ref
 
 _log = get_log("sweeper")
 SWEEP_S = 0.5
 _AT_ONCE = 64
+_REUNITED_US = 600 * 1_000_000
+"""After a first look at all, only what was parked lately can have missed its parent."""
 OURSELVES = SourceId("imv")
 
 
@@ -43,6 +45,10 @@ class Due(Protocol):
 
     async def now_mapped(self, after: str, limit: int) -> Mapped:
         """Return a page of held orders, one of whose unmapped items is known by now."""
+        ...
+
+    async def reunited(self, since_us: int, limit: int) -> list[Ref]:
+        """Return parents that are there and still have children parked under them since a time."""
         ...
 
     async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:
@@ -91,6 +97,7 @@ class Sweeper:
         self._ids = ids
         self._gate_open = gate_open
         self._looked_at = ""
+        self._reunited_since_us = 0
 
     async def run(self) -> None:
         """Sweep until cancelled; an engine that is down is tried again at the next turn."""
@@ -123,6 +130,10 @@ class Sweeper:
             self._looked_at = mapped.after
             waiting += mapped.order_ids
             actions += [DecideOrders((order_id,)) for order_id in dict.fromkeys(waiting)]
+        if reunited := await self._due.reunited(self._reunited_since_us, _AT_ONCE):
+            actions.append(ApplyWaiting(tuple(reunited)))
+        else:
+            self._reunited_since_us = now_us - _REUNITED_US
         for hold_id in await self._due.expired_holds(now_us, _AT_ONCE):
             actions.append(EndHold(hold_id=hold_id, expired=True))
         for parked in await self._due.overdue(now_us, _AT_ONCE):

@@ -142,6 +142,7 @@ def _open(url: URL, statement_s: float, *, write: bool) -> AsyncEngine:
     if url.get_backend_name() == "postgresql":
         return create_async_engine(
             url,
+            hide_parameters=True,
             pool_size=8,
             max_overflow=4,
             pool_timeout=5,
@@ -152,6 +153,7 @@ def _open(url: URL, statement_s: float, *, write: bool) -> AsyncEngine:
         raise Misconfigured("engines.database must be a sqlite+aiosqlite or postgresql+asyncpg URL")
     engine = create_async_engine(
         url,
+        hide_parameters=True,  # they hold senders' content, and errors go to the log
         poolclass=AsyncAdaptedQueuePool,
         pool_size=1 if write else 4,
         max_overflow=0,

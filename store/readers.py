@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, func, literal_column, select
+from sqlalchemy import Select, func, literal_column, or_, select
 
 from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId, Sku
-from config.limits import PAGE_ROWS_MAX
+from config.limits import PAGE_ROWS_MAX, PARKED_S_MAX
 from outbox.ports import Transactions
 from outbox.statements import Backlog, backlog
 from store.finder import find
-from store.ports import Fetch, InboxRow, Lookup, Parked
+from store.ports import Fetch, InboxRow, Lookup, Parked, Ref
 from store.records import Fulfilment, Hold, Order
 from store.rows import decode_hold, decode_order, to_fulfilment, to_message, to_parked
 from store.tables import (
@@ -23,10 +23,13 @@ from store.tables import (
     instance,
     orders,
     parked,
+    payments,
     stock_levels,
 )
 
 Row = Any
+_PAYMENT = "payment:"
+"""How a payment is named as a parent (see `handlers.parking`)."""
 
 
 class OrderPage(msgspec.Struct, frozen=True):
@@ -213,6 +216,27 @@ class Reader:
             parked.c.overdue.is_(False), parked.c.deadline_us <= now_us
         )
         return [to_parked(row) for row in await self._all(statement.limit(limit))]
+
+    async def reunited(self, since_us: int, limit: int) -> list[Ref]:
+        """Return parents that are there and still have children parked under them since a time.
+
+        Two processes may take parent and child at the same moment, neither seeing the other's.
+        """
+        order = select(orders.c.id).where(
+            orders.c.source == parked.c.parent_source, orders.c.external_id == parked.c.parent_ref
+        )
+        payment = select(payments.c.order_id).where(
+            payments.c.source == parked.c.parent_source,
+            parked.c.parent_ref.startswith(_PAYMENT),
+            payments.c.payment_ref == func.substr(parked.c.parent_ref, len(_PAYMENT) + 1),
+        )
+        statement = select(parked.c.parent_source, parked.c.parent_ref)
+        deadline_us = since_us + PARKED_S_MAX * 1_000_000  # the time that has an index
+        statement = statement.where(
+            parked.c.deadline_us >= deadline_us, or_(order.exists(), payment.exists())
+        ).limit(limit)
+        found = ((row.parent_source, row.parent_ref) for row in await self._all(statement))
+        return list(dict.fromkeys(found))
 
     async def due_fetches(self, now_us: int, limit: int) -> list[Fetch]:
         """Return thin notifications whose order should be read now, oldest first."""

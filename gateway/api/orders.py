@@ -12,6 +12,7 @@ from config.ids import MarketId, OrderId
 from config.limits import ORDER_LINES_MAX
 from gateway.api.asking import Anything, Asking, answer, key_of, read
 from gateway.security import Tokens
+from handlers.actions import PlaceByHand
 from handlers.commands import (
     CancelOrder,
     Currency,
@@ -27,6 +28,7 @@ from store.readers import Reader
 from store.records import Order
 
 ASSISTED = "assisted"
+_REF_CHARACTERS_MAX = 200
 encode = msgspec.json.encode
 
 
@@ -106,9 +108,10 @@ def orders_routes(  # noqa: C901 - the routes of one entity, each a few lines
         if MarketId(new.market) not in directory.markets:
             raise Rejected(f"there is no market {new.market!r}")
         source = f"{ASSISTED}:{new.market}"
-        outcome = await asking.ask(
-            request, principal, _place(new, source, key, asking.now()), key=key
-        )
+        # A key belongs to its token, so what it names by default does too.
+        ref = new.order_ref or f"{principal.token_id}:{key}"[:_REF_CHARACTERS_MAX]
+        order = _place(new, source, ref, asking.now())
+        outcome = await asking.ask(request, principal, PlaceByHand(order), key=key)
         return answer(encode({"order_id": outcome.order_id}), outcome, 201)
 
     @post("/{order_id:str}/cancel", summary="Cancel units or the order", name="orders.cancel")
@@ -132,9 +135,9 @@ def orders_routes(  # noqa: C901 - the routes of one entity, each a few lines
     return Router("/v1/orders", route_handlers=handlers, tags=["orders"])
 
 
-def _place(new: NewOrder, source: str, key: str, now: datetime) -> PlaceOrder:
+def _place(new: NewOrder, source: str, ref: str, now: datetime) -> PlaceOrder:
     return PlaceOrder(
-        order=OrderKey(source=source, ref=new.order_ref or key),
+        order=OrderKey(source=source, ref=ref),
         version=1,
         number=new.number,
         placed_at=new.placed_at or now,

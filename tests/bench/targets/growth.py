@@ -61,6 +61,7 @@ def _measure(plan: Plan, kind: DatabaseKind) -> Finding:
         figures = alternate(turns, plan.rounds)
         for name, (up, load) in sides.items():
             check_gateway(up.books, load, up.nats, before=_copied(few if name == "few" else many))
+    shutil.rmtree(folder)  # a large one, and the other database is still to come
     return _finding(plan, kind, figures, (few, many, filling_s))
 
 

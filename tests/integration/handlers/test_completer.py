@@ -126,11 +126,12 @@ async def test_an_order_that_is_never_found_becomes_a_work_item(sqlite_world: Wo
         world.clock.advance(FETCH_BACKOFF_S_MAX)
     (failed,) = (await world.open_exceptions())["FETCH_FAILED"]
     assert failed.what["reason"] == "the platform has no such order"
-    assert await waiting(world) == 0
+    assert await waiting(world) == 1
     shelf.put(order())
-    await world.send(thin())
+    world.clock.advance(FETCH_BACKOFF_S_MAX)
     await complete(world, shelf)
     assert "FETCH_FAILED" not in await world.open_exceptions()
+    assert await waiting(world) == 0
 
 
 async def test_a_source_without_a_platform_is_a_work_item_at_once(world: World) -> None:

@@ -9,7 +9,7 @@ from config.ids import HoldId, IdFactory, MessageId, OrderId
 from handlers.actions import DecideOrders, EndHold
 from handlers.message import Message, Outcome
 from handlers.sweeper import Sweeper
-from store.ports import Parked
+from store.ports import Parked, Ref
 from store.readers import MappedPage
 
 
@@ -21,6 +21,9 @@ class Waiting:
 
     async def now_mapped(self, after: str, limit: int) -> MappedPage:  # noqa: ARG002
         return MappedPage([OrderId("o2"), OrderId("o3")], "")
+
+    async def reunited(self, since_us: int, limit: int) -> list[Ref]:  # noqa: ARG002
+        return []
 
     async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:  # noqa: ARG002
         return [HoldId("h1")]
