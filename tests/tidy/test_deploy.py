@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from config.ids import MarketId, SourceId
 from config.settings import decode
 from gateway.engines.nats import find_nats
+from handlers.directory import Directory, Source
+from routing.network import parse
 from tests.tidy.source import ROOT
 
 ROLES = {"serve", "relay", "migrate"}
@@ -119,3 +122,21 @@ def test_the_example_configuration_is_valid_with_what_compose_sets(
     assert settings.engines.database.startswith("postgresql+asyncpg://")
     assert len(settings.engines.nats) == 1
     assert {f"env:{name}" for name in environ} >= set(settings.sources[0].secrets)
+
+
+def test_the_example_fits_its_network() -> None:
+    document = tomllib.loads((ROOT / "deploy" / "imv.toml").read_text())
+    network = parse((ROOT / "deploy" / "network.toml").read_text())
+    known = tuple(Source(SourceId(s["id"]), MarketId(s["market"])) for s in document["sources"])
+    directory = Directory(network, known)
+    assert all(directory.places_in(directory.market_of(source.id)) for source in known)
+
+
+def test_the_example_and_its_network_are_mounted_where_the_settings_look(
+    compose: dict[str, Any],
+) -> None:
+    document = tomllib.loads((ROOT / "deploy" / "imv.toml").read_text())
+    for service in compose["services"].values():
+        if "build" in service:
+            mounted = {volume.split(":")[1] for volume in service["volumes"]}
+            assert {service["environment"]["IMV_CONFIG"], document["network"]["file"]} <= mounted

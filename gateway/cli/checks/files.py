@@ -93,6 +93,8 @@ async def network(subject: Subject) -> list[Finding]:
     settings = subject.instance.settings
     if not settings.network.file:
         advice = "name a file with markets and locations in [network] file"
+        if settings.sources:
+            return [fail("network", "sources are configured, but no network file", advice)]
         return [warn("network", "no network file, so there is no market and no place", advice)]
     try:
         found = read_network(settings)

@@ -56,6 +56,45 @@ async def test_what_cannot_be_taken_is_a_problem_with_its_number(
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
 
 
+@pytest.mark.parametrize("path", ["/session", "/v1/holds", "/v1/orders"])
+async def test_a_large_body_is_refused_before_anything_else(
+    client: httpx.AsyncClient, instance: at.Running, path: str
+) -> None:
+    headers = {**at.bearer(instance.ready["token"]), "idempotency-key": "large"}
+    answer = await client.post(path, content=b" " * (_MEBIBYTE + 1), headers=headers)
+    assert answer.status_code == 413
+
+
+async def test_one_key_of_two_tokens_places_two_orders(
+    client: httpx.AsyncClient, instance: at.Running
+) -> None:
+    await at.gate_open(instance.http)
+    operator = at.bearer(instance.ready["token"])
+    other = await client.post("/v1/tokens", json={"scopes": ["orders:write"]}, headers=operator)
+    line = {"line_ref": "1", "sku": "SKU-1", "quantity": 1}
+    asked = {"market": "uk", "currency": "GBP", "lines": [line]}
+    key = {"idempotency-key": "order-1"}
+    placed = [
+        await client.post("/v1/orders", json=asked, headers={**who, **key})
+        for who in (operator, at.bearer(other.json()["token"]))
+    ]
+    assert [answer.status_code for answer in placed] == [201, 201]
+    assert placed[0].json()["order_id"] != placed[1].json()["order_id"]
+    named = {**asked, "order_ref": "by-name"}
+    first = await client.post(
+        "/v1/orders", json=named, headers={**operator, "idempotency-key": "2"}
+    )
+    again = await client.post(
+        "/v1/orders", json=named, headers={**operator, "idempotency-key": "3"}
+    )
+    assert (first.status_code, again.status_code) == (201, 409)
+    twice = {**asked, "lines": [line, line]}
+    refused = await client.post(
+        "/v1/orders", json=twice, headers={**operator, "idempotency-key": "4"}
+    )
+    assert refused.status_code == 400
+
+
 async def test_a_header_sent_twice_is_refused(client: httpx.AsyncClient) -> None:
     body = at.order(2)
     twice = [*at.headers(body, "e2").items(), ("x-shopify-topic", "orders/create")]
