@@ -122,11 +122,9 @@ async def running(relay: Relay) -> AsyncIterator[asyncio.Task[None]]:
 
 async def kill(task: asyncio.Task[None]) -> None:
     """Stop a relay where it stands: nothing is finished, nothing given back."""
-    task.cancel()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait((task,))
+    while not task.done():  # the first stops it gently; one that came too early counts for nothing
+        task.cancel()
+        await asyncio.wait((task,), timeout=0.01)
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
