@@ -1,6 +1,7 @@
 """Database engines: one writer on SQLite, a pool on PostgreSQL."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -15,14 +16,15 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util import await_only
 
 from config.errors import Conflict, Misconfigured, OutcomeUnknown
 from store.driver_errors import meaning_of, translated
 
 _SQLITE_PRAGMAS = (
+    "busy_timeout=5000",
     "journal_mode=WAL",
     "synchronous=FULL",
-    "busy_timeout=5000",
     "foreign_keys=ON",
     "journal_size_limit=67108864",
     "temp_store=MEMORY",
@@ -36,6 +38,8 @@ STATEMENT_S: Final = 30.0
 """How long one statement may take on PostgreSQL; then the server gives it up."""
 _NETWORK_S: Final = 5.0
 """How long to wait for a connection, and for an answer that is overdue."""
+_LOCK_LOOKS: Final = 100
+_LOCK_LOOK_S: Final = 0.05
 
 
 class Database:
@@ -188,11 +192,29 @@ def _set(connection: Any, *pragmas: str) -> None:
     try:
         cursor = connection.cursor()
         for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
+            _patiently(cursor, f"PRAGMA {pragma}")
         cursor.close()
     except BaseException:
         connection.close()
         raise
+
+
+def _patiently(cursor: Any, pragma: str) -> None:
+    """Wait for others who open the file too.
+
+    Turning a new file to WAL needs it alone, and SQLite does not wait for that under
+    `busy_timeout`: of two who do it at once, one is refused at once (sqlite.org/wal.html, busy).
+    """
+    for _ in range(_LOCK_LOOKS):
+        try:
+            cursor.execute(pragma)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            await_only(asyncio.sleep(_LOCK_LOOK_S))
+        else:
+            return
+    cursor.execute(pragma)
 
 
 def _begin_immediate(connection: Any) -> None:

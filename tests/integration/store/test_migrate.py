@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -120,6 +121,15 @@ async def test_two_databases_have_two_incarnations(sqlite_url: str, tmp_path: Pa
 def test_several_processes_may_start_at_once(database_url: str) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         assert list(pool.map(_migrate_in_a_process, [database_url] * 4)) == [HEAD] * 4
+
+
+async def test_a_new_file_that_somebody_else_writes_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "imv.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    asyncio.get_running_loop().call_later(0.2, other.rollback)
+    assert await migrate(f"sqlite+aiosqlite:///{path}") == HEAD
+    other.close()
 
 
 async def test_a_step_that_fails_leaves_no_half_of_it(database_url: str) -> None:
