@@ -1,5 +1,6 @@
 """An event: a fact that happened, as it is stored, published and read."""
 
+import re
 from typing import Final, Literal
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ Entity = Literal[
     "message",
 ]
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 STREAM: Final = "IMV"
 SUBJECTS: Final = "imv.v1.>"
 MARKERS: Final = "imv.relay.>"
@@ -72,4 +74,6 @@ class Event(msgspec.Struct, frozen=True):
 
 def token_of(key: str) -> str:
     """Return a key as one subject token; what NATS forbids or gives a meaning is encoded."""
+    if _PLAIN(key):
+        return key
     return quote(key, safe="-_~:@!$'()+,;=").replace(".", "%2E") or "%00"

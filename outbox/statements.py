@@ -10,29 +10,24 @@ from sqlalchemy import (
     cast,
     delete,
     func,
-    insert,
     literal,
     select,
-    text,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from outbox.driver import fetch, insert_rows
 from outbox.event import Event
 from outbox.message import Batch, Message
 from outbox.table import outbox, outbox_pending
 
-_INSERT = insert(outbox)
-_INSERT_PENDING = insert(outbox_pending)
-
 # Positions are taken before the rows are written, because both tables need them. SQLite has one
 # writer at a time, so its counter stands still meanwhile; writing the rows moves it on.
-_NEXT_POSITIONS = {
-    "sqlite": text("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'outbox'"),
-    "postgresql": text(
-        "SELECT nextval(pg_get_serial_sequence('outbox', 'position')) "
-        "FROM generate_series(1, :count)"
-    ),
-}
+_NEXT_POSITION_SQLITE = (
+    "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'outbox'"
+)
+_NEXT_POSITIONS_POSTGRESQL = (
+    "SELECT nextval(pg_get_serial_sequence('outbox', 'position')) FROM generate_series(1, $1)"
+)
 
 # One parameter for any number of positions, which each database takes apart in its own way.
 _ASKED = bindparam("positions", type_=String)
@@ -112,8 +107,8 @@ async def insert_events(
         _row(event, position, partitions) for event, position in zip(events, positions, strict=True)
     ]
     pending = [{"partition": row["partition"], "position": row["position"]} for row in rows]
-    await connection.execute(_INSERT, rows)
-    await connection.execute(_INSERT_PENDING, pending)
+    await insert_rows(connection, outbox, rows)
+    await insert_rows(connection, outbox_pending, pending)
 
 
 async def load_batch(connection: AsyncConnection, batch: Batch) -> list[Message]:
@@ -154,11 +149,10 @@ async def backlog(connection: AsyncConnection) -> Backlog:
 
 async def _next_positions(connection: AsyncConnection, count: int) -> Sequence[int]:
     """Take positions for new rows; they rise."""
-    dialect = connection.dialect.name
-    if dialect == "sqlite":
-        first = (await connection.execute(_NEXT_POSITIONS[dialect])).scalar_one()
+    if connection.dialect.name == "sqlite":
+        ((first,),) = await fetch(connection, _NEXT_POSITION_SQLITE)
         return range(first, first + count)
-    return list((await connection.execute(_NEXT_POSITIONS[dialect], {"count": count})).scalars())
+    return [position for (position,) in await fetch(connection, _NEXT_POSITIONS_POSTGRESQL, count)]
 
 
 def _joined(positions: Iterable[int]) -> str:

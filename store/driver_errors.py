@@ -7,7 +7,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from asyncpg.exceptions import InvalidCachedStatementError, OutdatedSchemaCacheError
+from asyncpg.exceptions import (
+    DataError,
+    InterfaceError,
+    InvalidCachedStatementError,
+    OutdatedSchemaCacheError,
+    PostgresError,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -45,6 +51,9 @@ _ENGINE_CODES = {
     sqlite3.SQLITE_READONLY,
 }
 
+DRIVER_ERRORS = (DBAPIError, sqlite3.Error, PostgresError, InterfaceError)
+"""What the drivers raise, in SQLAlchemy's wrapping or not."""
+
 
 class Unusable(EngineDown):
     """The database cannot be used as it is; the log says what the operator must do.
@@ -72,7 +81,7 @@ def translated(place: str) -> Iterator[None]:
         yield
     except (PoolTimeoutError, OSError) as error:
         raise EngineDown("the database does not answer") from error
-    except DBAPIError as error:
+    except DRIVER_ERRORS as error:
         meaning = meaning_of(error, place)
         if meaning is None:
             raise
@@ -81,15 +90,21 @@ def translated(place: str) -> Iterator[None]:
         raise meaning from error
 
 
-def meaning_of(error: DBAPIError, place: str) -> Conflict | EngineDown | None:
-    """Return our error for a driver's, or None for a defect."""
-    if isinstance(error.orig, sqlite3.Error):
-        found = _of_sqlite(error.orig, place)
-    else:
-        found = _of_postgres(error, place)
-    if found is None and error.connection_invalidated:
+def meaning_of(error: Exception, place: str) -> Conflict | EngineDown | None:
+    """Return our error for a driver's, as it is or in SQLAlchemy's wrapping; None for a defect."""
+    wrapped = error if isinstance(error, DBAPIError) else None
+    cause = wrapped.orig if wrapped else error
+    of_sqlite = cause if isinstance(cause, sqlite3.Error) else None
+    found = _of_sqlite(of_sqlite, place) if of_sqlite else _of_postgres(cause, place)
+    lost = wrapped.connection_invalidated if wrapped else _is_closed(error)
+    if found is None and lost:
         return EngineDown("the connection to the database was lost")
     return found
+
+
+def _is_closed(error: Exception) -> bool:
+    """Tell whether asyncpg refuses a connection, and not what we want of it."""
+    return isinstance(error, InterfaceError) and not isinstance(error, DataError)
 
 
 def _of_sqlite(error: sqlite3.Error, place: str) -> Conflict | EngineDown | None:
@@ -104,15 +119,15 @@ def _of_sqlite(error: sqlite3.Error, place: str) -> Conflict | EngineDown | None
     return None
 
 
-def _of_postgres(error: DBAPIError, place: str) -> Conflict | EngineDown | None:
-    state = getattr(error.orig, "sqlstate", None) or ""
-    cause = error.orig.__cause__ if error.orig else None
+def _of_postgres(error: BaseException | None, place: str) -> Conflict | EngineDown | None:
+    state = getattr(error, "sqlstate", None) or ""
+    stale = InvalidCachedStatementError | OutdatedSchemaCacheError
     if state.startswith(_CONFLICT_STATES):
         return Conflict("a unique key or a lock was lost to somebody else")
-    if isinstance(cause, InvalidCachedStatementError | OutdatedSchemaCacheError):
+    if isinstance(error, stale) or isinstance(getattr(error, "__cause__", None), stale):
         return Conflict("the tables were changed meanwhile")
     if state.startswith(_REFUSED_STATES):
-        return Unusable(f"the database {place} refuses ({error.orig}); check engines.database")
+        return Unusable(f"the database {place} refuses ({error}); check engines.database")
     if state.startswith(_ENGINE_STATES):
         return EngineDown("the database does not answer")
     return None

@@ -1,29 +1,65 @@
 """Reads everything of a lookup, with one statement for each kind that is asked for."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Final
 
-from sqlalchemy import literal_column, select
+from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.ids import FulfilmentId, HoldId, OrderId, Sku
+from outbox.driver import TEXT, Row, Statement
 from store import rows
-from store.keys import among
 from store.ports import ExceptionFile, Found, FulfilmentFile, HoldFile, Lookup
-from store.tables import (
-    catalog_externals,
-    catalog_items,
-    exceptions,
-    fulfilments,
-    holds,
-    inbox,
-    orders,
-    parked,
-    payments,
-    stock_levels,
-)
+from store.tables import fulfilments, inbox, parked
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(f"{table.name}.{column.name}" for column in table.c)
+
+
+def _by(select: str, table: str, *columns: str, also: str = "", ordered: str = "") -> Statement:
+    """Return a statement for the rows of a table whose columns are one of the keys that are asked for.
+
+    The cross join has SQLite look each key up by the table's index, whatever it thinks of the sizes.
+    """
+    keys = " AND ".join(f"{table}.{name} = asked.{name}" for name in columns)
+    order = f" ORDER BY {ordered}" if ordered else ""
+    sql = f"SELECT {select} FROM {{asked}} AS asked CROSS JOIN {table} WHERE {keys}{also}{order}"  # noqa: S608 - constants of this module
+    return Statement(sql, dict.fromkeys(columns, TEXT))
+
 
 # The stored plan is large and never needed to decide.
-_ORDER = [column for column in orders.c if column.name != "plan"]
+_ORDER: Final = "orders.id, orders.document, orders.history, orders.undecided, orders.lock"
+_MESSAGES: Final = _by(_columns(inbox), "inbox", "source", "key")
+_ITEMS: Final = _by(
+    "catalog_externals.source, catalog_externals.external_id, catalog_externals.sku",
+    "catalog_externals",
+    "source",
+    "external_id",
+)
+_SKUS: Final = Statement(
+    """SELECT asked.sku FROM {asked} AS asked
+WHERE EXISTS (SELECT 1 FROM catalog_items WHERE catalog_items.sku = asked.sku)
+  OR EXISTS (SELECT 1 FROM stock_levels WHERE stock_levels.sku = asked.sku)""",
+    {"sku": TEXT},
+)
+_PAYMENTS: Final = _by(
+    "payments.source, payments.payment_ref, payments.order_id", "payments", "source", "payment_ref"
+)
+_OWNERS: Final = _by("fulfilments.id, fulfilments.order_id", "fulfilments", "id")
+_ORDERS_BY_REF: Final = _by(_ORDER, "orders", "source", "external_id")
+_ORDERS_BY_ID: Final = _by(_ORDER, "orders", "id")
+_GROUPS: Final = _by(_columns(fulfilments), "fulfilments", "order_id", ordered="fulfilments.id")
+_PARKED: Final = _by(_columns(parked), "parked", "parent_source", "parent_ref", ordered="parked.id")
+_HOLDS: Final = _by("holds.id, holds.document, holds.lock", "holds", "id")
+_EXCEPTIONS: Final = _by(
+    "exceptions.subject, exceptions.code, exceptions.document, exceptions.lock",
+    "exceptions",
+    "subject",
+    "code",
+    # The first condition stands as in the partial index.
+    also=" AND exceptions.state != 'resolved' AND exceptions.state != 'superseded'",
+)
 
 
 async def find(connection: AsyncConnection, lookup: Lookup) -> Found:
@@ -50,39 +86,25 @@ class _Reading:
 
     async def messages(self) -> None:
         """Read the inbox rows of known keys."""
-        if keys := self._lookup.messages:
-            known = among(self._connection, (inbox.c.source, inbox.c.key), keys)
-            statement = select(inbox).where(known)
-            for row in await self._connection.execute(statement):
-                self._found.messages[(row.source, row.key)] = rows.to_message(row)
+        for row in await _MESSAGES.ask(self._connection, sorted(self._lookup.messages)):
+            message = rows.to_message(row)
+            self._found.messages[(message.source, message.key)] = message
 
     async def catalog(self) -> None:
         """Read what channels' item ids mean, and which SKUs there are (catalog or stock)."""
-        table = catalog_externals
-        if items := self._lookup.items:
-            known = among(self._connection, (table.c.source, table.c.external_id), items)
-            statement = select(table).where(known)
-            for row in await self._connection.execute(statement):
-                self._found.sku_of_item[(row.source, row.external_id)] = Sku(row.sku)
-        if skus := sorted(self._lookup.skus):
-            listed = select(catalog_items.c.sku).where(catalog_items.c.sku.in_(skus))
-            stocked = select(stock_levels.c.sku).where(stock_levels.c.sku.in_(skus))
-            for row in await self._connection.execute(listed.union(stocked)):
-                self._found.skus.add(Sku(row.sku))
+        for source, ref, sku in await _ITEMS.ask(self._connection, sorted(self._lookup.items)):
+            self._found.sku_of_item[(source, ref)] = Sku(sku)
+        found = await _SKUS.ask(self._connection, _single(self._lookup.skus))
+        self._found.skus.update(Sku(sku) for (sku,) in found)
 
     async def joins(self) -> None:
         """Read which orders payments and fulfilments belong to."""
-        if refs := self._lookup.payments:
-            key = among(self._connection, (payments.c.source, payments.c.payment_ref), refs)
-            statement = select(payments).where(key)
-            for row in await self._connection.execute(statement):
-                self._found.order_of_payment[(row.source, row.payment_ref)] = OrderId(row.order_id)
-        if ids := self._lookup.fulfilments:
-            owners = select(fulfilments.c.id, fulfilments.c.order_id).where(
-                fulfilments.c.id.in_(sorted(ids))
-            )
-            for row in await self._connection.execute(owners):
-                self._found.order_of_fulfilment[FulfilmentId(row.id)] = OrderId(row.order_id)
+        refs = sorted(self._lookup.payments)
+        for source, payment_ref, order_id in await _PAYMENTS.ask(self._connection, refs):
+            self._found.order_of_payment[(source, payment_ref)] = OrderId(order_id)
+        ids = _single(self._lookup.fulfilments)
+        for fulfilment_id, order_id in await _OWNERS.ask(self._connection, ids):
+            self._found.order_of_fulfilment[FulfilmentId(fulfilment_id)] = OrderId(order_id)
 
     async def orders(self) -> None:
         """Read the orders by the channels' ids and by ours, with their fulfilments."""
@@ -91,55 +113,44 @@ class _Reading:
             *self._found.order_of_payment.values(),
             *self._found.order_of_fulfilment.values(),
         }
-        found: list[Any] = []
-        if refs := self._lookup.orders:
-            key = among(self._connection, (orders.c.source, orders.c.external_id), refs)
-            found += await self._connection.execute(select(*_ORDER).where(key))
-        if ids:
-            found += await self._connection.execute(select(*_ORDER).where(orders.c.id.in_(ids)))
-        groups = await self._groups([row.id for row in found])
-        for row in found:
-            self._found.orders[row.id] = rows.to_order(row, tuple(groups.get(row.id, ())))
-
-    async def _groups(self, order_ids: list[str]) -> dict[OrderId, list[FulfilmentFile]]:
-        groups: dict[OrderId, list[FulfilmentFile]] = {}
-        if order_ids:
-            statement = (
-                select(fulfilments)
-                .where(fulfilments.c.order_id.in_(order_ids))
-                .order_by(fulfilments.c.id)
+        found: dict[str, Row] = {}
+        for row in await _ORDERS_BY_REF.ask(self._connection, sorted(self._lookup.orders)):
+            found[row[0]] = row
+        for row in await _ORDERS_BY_ID.ask(self._connection, _single(ids - found.keys())):
+            found[row[0]] = row
+        groups = await self._groups(found)
+        for order_id, (_, document, history, undecided, lock) in found.items():
+            self._found.orders[OrderId(order_id)] = rows.to_order(
+                (document, history), tuple(groups.get(order_id, ())), undecided=undecided, lock=lock
             )
-            for row in await self._connection.execute(statement):
-                order_id, file = rows.to_fulfilment(row)
-                groups.setdefault(order_id, []).append(file)
+
+    async def _groups(self, order_ids: Iterable[str]) -> dict[str, list[FulfilmentFile]]:
+        groups: dict[str, list[FulfilmentFile]] = {}
+        for row in await _GROUPS.ask(self._connection, _single(order_ids)):
+            order_id, file = rows.to_fulfilment(row)
+            groups.setdefault(order_id, []).append(file)
         return groups
 
     async def parked(self) -> None:
         """Read what waits for these parents, oldest first."""
-        if parents := self._lookup.parents:
-            key = among(self._connection, (parked.c.parent_source, parked.c.parent_ref), parents)
-            statement = select(parked).where(key).order_by(parked.c.id)
-            for row in await self._connection.execute(statement):
-                waiting = rows.to_parked(row)
-                self._found.parked.setdefault(waiting.parent, []).append(waiting)
+        for row in await _PARKED.ask(self._connection, sorted(self._lookup.parents)):
+            waiting = rows.to_parked(row)
+            self._found.parked.setdefault(waiting.parent, []).append(waiting)
 
     async def holds(self) -> None:
         """Read holds."""
-        if ids := self._lookup.holds:
-            statement = select(holds).where(holds.c.id.in_(sorted(ids)))
-            for row in await self._connection.execute(statement):
-                self._found.holds[HoldId(row.id)] = HoldFile(
-                    rows.decode_hold(row.document), row.lock
-                )
+        ids = _single(self._lookup.holds)
+        for hold_id, document, lock in await _HOLDS.ask(self._connection, ids):
+            self._found.holds[HoldId(hold_id)] = HoldFile(rows.decode_hold(document), lock)
 
     async def exceptions(self) -> None:
         """Read the exceptions that are open for a subject and code."""
-        if keys := self._lookup.exceptions:
-            statement = select(exceptions).where(
-                exceptions.c.state != literal_column("'resolved'"),  # as in the partial index
-                exceptions.c.state != "superseded",
-                among(self._connection, (exceptions.c.subject, exceptions.c.code), keys),
-            )
-            for row in await self._connection.execute(statement):
-                file = ExceptionFile(rows.decode_exception(row.document), row.lock)
-                self._found.exceptions[(row.subject, row.code)] = file
+        keys = sorted(self._lookup.exceptions)
+        for subject, code, document, lock in await _EXCEPTIONS.ask(self._connection, keys):
+            file = ExceptionFile(rows.decode_exception(document), lock)
+            self._found.exceptions[(subject, code)] = file
+
+
+def _single(values: Iterable[str]) -> list[tuple[str]]:
+    """Return keys of one column, in order."""
+    return [(value,) for value in sorted(values)]

@@ -1,6 +1,7 @@
 """The SQL of the stock gate: its epochs, the levels to build it from, what the ledger knows."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 from sqlalchemy import insert, literal, select, tuple_, update
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import Conflict
 from config.ids import LocationId, MarketId, OperationId, Sku
+from outbox.driver import TEXT, Statement
 from store.gate_port import Cell
 from store.tables import gates, stock_levels, stock_movements
 
@@ -21,6 +23,15 @@ _available = (
     - stock_levels.c.safety
     - stock_levels.c.held
     - stock_levels.c.allocated
+)
+
+_EPOCHS: Final = Statement(
+    """
+SELECT gates.market, gates.epoch FROM {asked} AS asked CROSS JOIN gates
+WHERE gates.market = asked.market""",
+    {"market": TEXT},
+    # One order of locks for everybody.
+    postgresql_ending=" ORDER BY gates.market FOR SHARE OF gates",
 )
 
 
@@ -42,15 +53,8 @@ async def check_epochs(connection: AsyncConnection, epochs: Mapping[MarketId, st
     Raises:
         Conflict: a market has another epoch, or none; decide again at the gate.
     """
-    if not epochs:
-        return
-    statement = (
-        select(gates.c.market, gates.c.epoch)
-        .where(gates.c.market.in_(sorted(epochs)))
-        .order_by(gates.c.market)  # one order of locks for everybody
-        .with_for_update(read=True)
-    )
-    found = {row.market: row.epoch for row in await connection.execute(statement)}
+    rows = await _EPOCHS.ask(connection, [(market,) for market in sorted(epochs)])
+    found = {MarketId(market): epoch for market, epoch in rows}
     if any(found.get(market) != epoch for market, epoch in epochs.items()):
         raise Conflict("the stock gate was rebuilt meanwhile; decide again")
 

@@ -6,6 +6,7 @@ import msgspec
 
 from config.clock import to_us
 from config.ids import OrderId
+from outbox.driver import Row
 from store.ports import (
     ExceptionFile,
     Fetch,
@@ -24,12 +25,16 @@ from store.records import (
     Hold,
     Order,
 )
+from store.tables import fulfilments, inbox, parked
 
 encode = msgspec.json.encode
 decode_order = msgspec.json.Decoder(Order).decode
 decode_history = msgspec.json.Decoder(tuple[HistoryEntry, ...]).decode
 decode_fulfilment = msgspec.json.Decoder(Fulfilment).decode
 decode_hold = msgspec.json.Decoder(Hold).decode
+_INBOX, _FULFILMENT, _PARKED = (
+    tuple(column.name for column in table.c) for table in (inbox, fulfilments, parked)
+)
 decode_exception = msgspec.json.Decoder(ExceptionRecord).decode
 
 
@@ -38,9 +43,9 @@ def of_message(row: InboxRow) -> dict[str, Any]:
     return msgspec.structs.asdict(row)
 
 
-def to_message(row: Any) -> InboxRow:
-    """Return the message of an inbox row."""
-    return InboxRow(**row._asdict())
+def to_message(row: Row) -> InboxRow:
+    """Return the message of an inbox row, its columns in the table's order."""
+    return InboxRow(**dict(zip(_INBOX, row, strict=True)))
 
 
 def of_order(file: OrderFile) -> dict[str, Any]:
@@ -61,14 +66,21 @@ def of_order(file: OrderFile) -> dict[str, Any]:
     }
 
 
-def to_order(row: Any, fulfilments: tuple[FulfilmentFile, ...]) -> OrderFile:
-    """Return the file of an order row and its fulfilments, without its stored plan."""
+def to_order(
+    documents: tuple[bytes, bytes],
+    fulfilments: tuple[FulfilmentFile, ...],
+    *,
+    undecided: object,
+    lock: int,
+) -> OrderFile:
+    """Return the file of an order's document and history, and its fulfilments; without its plan."""
+    document, history = documents
     return OrderFile(
-        order=decode_order(row.document),
+        order=decode_order(document),
         fulfilments=fulfilments,
-        history=decode_history(row.history),
-        undecided=row.undecided,
-        lock=row.lock,
+        history=decode_history(history),
+        undecided=bool(undecided),
+        lock=lock,
     )
 
 
@@ -85,9 +97,11 @@ def of_fulfilment(fulfilment: Fulfilment) -> dict[str, Any]:
     }
 
 
-def to_fulfilment(row: Any) -> tuple[OrderId, FulfilmentFile]:
-    """Return a fulfilment row's order and its file."""
-    return OrderId(row.order_id), FulfilmentFile(decode_fulfilment(row.document), row.lock)
+def to_fulfilment(row: Row) -> tuple[OrderId, FulfilmentFile]:
+    """Return a fulfilment row's order and its file; its columns in the table's order."""
+    columns = dict(zip(_FULFILMENT, row, strict=True))
+    file = FulfilmentFile(decode_fulfilment(columns["document"]), columns["lock"])
+    return OrderId(columns["order_id"]), file
 
 
 def of_movement(movement: Movement) -> dict[str, Any]:
@@ -137,16 +151,17 @@ def of_parked(parked: Parked) -> dict[str, Any]:
     }
 
 
-def to_parked(row: Any) -> Parked:
-    """Return the parked command of a row."""
+def to_parked(row: Row) -> Parked:
+    """Return the parked command of a row, its columns in the table's order."""
+    columns = dict(zip(_PARKED, row, strict=True))
     return Parked(
-        id=row.id,
-        parent=(row.parent_source, row.parent_ref),
-        message=(row.message_source, row.message_key),
-        parked_us=row.parked_us,
-        deadline_us=row.deadline_us,
-        overdue=row.overdue,
-        command=row.command,
+        id=columns["id"],
+        parent=(columns["parent_source"], columns["parent_ref"]),
+        message=(columns["message_source"], columns["message_key"]),
+        parked_us=columns["parked_us"],
+        deadline_us=columns["deadline_us"],
+        overdue=bool(columns["overdue"]),
+        command=columns["command"],
     )
 
 

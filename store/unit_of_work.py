@@ -4,19 +4,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Column, Table, delete, insert, select, update
+from sqlalchemy import Column, Table, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import Conflict
-from config.ids import MarketId, Sku, SourceId
+from config.ids import LocationId, MarketId, Sku, SourceId
+from outbox.driver import TEXT, Statement, insert_rows
 from outbox.statements import insert_events
 from store import rows
 from store.engine import Database
 from store.finder import find
 from store.gate_ledger import check_epochs, read_available
 from store.gate_port import Cell
-from store.keys import among
 from store.ports import (
     Changes,
     Found,
@@ -40,6 +40,15 @@ from store.tables import (
     parked,
     payments,
     stock_movements,
+)
+
+_COMMITTED = Statement(
+    """
+SELECT commitments.source, commitments.sku, commitments.location, commitments.quantity
+FROM {asked} AS asked CROSS JOIN commitments
+WHERE commitments.source = asked.source AND commitments.sku = asked.sku
+  AND commitments.location = asked.location""",
+    {"source": TEXT, "sku": TEXT, "location": TEXT},
 )
 
 
@@ -78,15 +87,10 @@ class SqlUnitOfWork:
         self, wanted: frozenset[tuple[SourceId, Cell]]
     ) -> dict[tuple[SourceId, Cell], int]:
         """Read what sources' own orders hold at cells that they own."""
-        if not wanted:
-            return {}
-        table = commitments
         keys = [(source, cell.sku, cell.location) for source, cell in sorted(wanted)]
-        columns = (table.c.source, table.c.sku, table.c.location)
-        statement = select(table).where(among(self._connection, columns, keys))
         return {
-            (SourceId(row.source), Cell(row.sku, row.location)): row.quantity
-            for row in await self._connection.execute(statement)
+            (SourceId(source), Cell(Sku(sku), LocationId(where))): quantity
+            for source, sku, where, quantity in await _COMMITTED.ask(self._connection, keys)
         }
 
     async def available(self, market: MarketId, skus: frozenset[Sku]) -> dict[Cell, int]:
@@ -127,8 +131,7 @@ class SqlUnitOfWork:
             await insert_events(self._connection, changes.events, self._partitions)
 
     async def _insert(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
-        if values:
-            await self._connection.execute(insert(table), values)
+        await insert_rows(self._connection, table, values)
 
     async def _delete(self, column: Column[Any], values: Sequence[str]) -> None:
         if values:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import Conflict, EngineDown, OutcomeUnknown
 from store import tables
-from store.driver_errors import Unusable, meaning_of
+from store.driver_errors import DRIVER_ERRORS, Unusable, meaning_of
 from store.engine import Database
 from store.ports import Changes
 from store.unit_of_work import SqlStore
@@ -111,13 +111,13 @@ def test_a_file_that_cannot_be_written_now_is_down(
 
 @pytest.mark.parametrize("statement", ["SELEKT 1", "SELECT * FROM nowhere"])
 async def test_a_wrong_statement_is_a_defect(database: Database, statement: str) -> None:
-    with pytest.raises(DBAPIError):
+    with pytest.raises(DRIVER_ERRORS):
         await _execute(database, statement)
     await _write(database, "after")
 
 
 async def test_a_nul_in_a_text_is_a_defect_on_postgresql(postgres_database: Database) -> None:
-    with pytest.raises(DBAPIError):  # the driver's error as it is, none of ours
+    with pytest.raises(DRIVER_ERRORS):  # the driver's error as it is, none of ours
         await _write(postgres_database, "good", "a\x00b")
     assert await _keys(postgres_database) == set()
 
@@ -126,7 +126,7 @@ async def test_a_value_that_does_not_fit_is_a_defect_on_postgresql(
     postgres_database: Database,
 ) -> None:
     rows = [{"market": "uk", "epoch": "E", "open": False, "changed_us": 2**63}]
-    with pytest.raises(DBAPIError):
+    with pytest.raises(DRIVER_ERRORS):
         async with postgres_database.write() as connection:
             await connection.execute(insert(tables.gates), rows)
 

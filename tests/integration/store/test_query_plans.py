@@ -1,10 +1,10 @@
 """What runs for every batch or again and again finds its rows by an index, however many there are."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
+import aiosqlite
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from config.ids import FulfilmentId, HoldId, MarketId, OrderId, Sku, SourceId
 from store.engine import Database
@@ -57,18 +57,19 @@ async def _sweeps(database: Database) -> None:
 async def test_no_statement_walks_a_large_table(
     sqlite_database: Database, work: Callable[[Database], Awaitable[None]]
 ) -> None:
-    seen: list[tuple[str, Any]] = []
+    seen: list[str] = []
     for engine in (sqlite_database._writer, sqlite_database._reader):
-        event.listen(
-            engine.sync_engine,
-            "before_cursor_execute",
-            lambda _c, _cursor, statement, parameters, *_: seen.append((statement, parameters)),
-        )
+        async with engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(raw, aiosqlite.Connection)
+            await raw.set_trace_callback(seen.append)
     await work(sqlite_database)
+    selects = [statement for statement in seen if statement.lstrip().startswith("SELECT")]
+    assert len(selects) > 5
     walked = []
     async with sqlite_database.read() as connection:
-        for statement, parameters in [s for s in seen if s[0].lstrip().startswith("SELECT")]:
-            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        for statement in selects:
+            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
             steps = [str(step) for *_, step in plan]
             walked += [(step, statement) for step in steps if _walks(step)]
         assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
