@@ -1,7 +1,7 @@
 """The composition root: every adapter is built here, once, and everything that runs is run here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from config.settings import Settings, SourceSettings, resolve_secret
 from gateway.health import Health
 from gateway.metrics import Metrics
 from gateway.platforms import KEY_PATHS, ORDER_PATHS, Api, CachedKeys, PlatformApi
+from gateway.relay import RelaySettings, open_relay
 from gateway.security import Tokens
 from gateway.snapshots import SqlSnapshots
 from gateway.stream.hub import Hub
@@ -27,10 +28,7 @@ from handlers.intake import Intake
 from handlers.sources.channel import Account, Channel
 from handlers.sources.registry import open_channel
 from handlers.sweeper import Sweeper
-from outbox.nats_publisher import NatsPublisher
 from outbox.nats_subscriber import NatsSubscriber
-from outbox.relay import Relay
-from outbox.stream import StreamOptions
 from routing.network import Network, parse
 from store.engine import Database
 from store.gate import RedisGate
@@ -76,11 +74,17 @@ class House(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_house(
-    settings: Settings, urls: Urls, environ: Mapping[str, str], *, relay: bool
+    settings: Settings,
+    urls: Urls,
+    environ: Mapping[str, str],
+    *,
+    relay: bool = False,
+    wake: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[House]:
     """Build everything, run what runs, and at the end stop it in order.
 
-    Taken messages are finished, then the relay and the rest end, then connections close.
+    Taken messages are finished, then the relay and the rest end, then connections close. `relay` has one
+    run in here; one that runs elsewhere may be told of each commit by `wake`.
 
     Raises:
         Misconfigured: settings, network file or a source are wrong. EngineDown: no database.
@@ -94,7 +98,9 @@ async def open_house(
         reader = Reader(database)
         incarnation = await reader.incarnation()
         stock = _open_stock(stack, urls, database, directory, floor)
-        mover = _open_relay(stack, urls, database, settings, floor)
+        if relay:
+            mover = await stack.enter_async_context(open_relay(relay_settings(settings, urls)))
+            wake = mover.notify
         subscriber = NatsSubscriber(urls.nats)
         stack.push_async_callback(subscriber.close)
         batch = Batch(
@@ -104,7 +110,7 @@ async def open_house(
             directory=directory,
             clock=clock,
             ids=ids,
-            committed=_Commits(metrics, mover),
+            committed=_Commits(metrics, wake),
         )
         intake = Intake(batch, settings.gateway.queue_messages_max)
         http = httpx.AsyncClient(follow_redirects=False, trust_env=False)
@@ -171,9 +177,9 @@ class _Stock(msgspec.Struct, frozen=True):
 class _Commits:
     """Hears of every commit: counts it, logs one wide line, wakes the relay."""
 
-    def __init__(self, metrics: Metrics, relay: Relay) -> None:
+    def __init__(self, metrics: Metrics, wake: Callable[[], None]) -> None:
         self._metrics = metrics
-        self._relay = relay
+        self._wake = wake
 
     def __call__(self, outcomes: list[Settled], changes: Changes) -> None:
         self._metrics.committed(outcomes, changes)
@@ -185,7 +191,7 @@ class _Commits:
             events=len(changes.events),
         )
         if changes.events:
-            self._relay.notify()
+            self._wake()
 
 
 def _open_stock(
@@ -201,13 +207,14 @@ def _open_stock(
     return _Stock(gate, PatientGate(gate, floor.clock), keeper, markets)
 
 
-def _open_relay(
-    stack: AsyncExitStack, urls: Urls, database: Database, settings: Settings, floor: _Floor
-) -> Relay:
-    publisher = NatsPublisher(urls.nats, options=StreamOptions(store_bytes=urls.store_bytes))
-    stack.push_async_callback(publisher.close)
-    partitions = settings.relay.partitions
-    return Relay(database, publisher, floor.clock, ids=floor.ids, partitions=partitions)
+def relay_settings(settings: Settings, urls: Urls) -> RelaySettings:
+    """Return what a relay of this instance needs to know."""
+    return RelaySettings(
+        database=urls.database,
+        nats=urls.nats,
+        partitions=settings.relay.partitions,
+        store_bytes=urls.store_bytes,
+    )
 
 
 @asynccontextmanager
@@ -218,16 +225,6 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
-
-
-@asynccontextmanager
-async def open_relay(settings: Settings, urls: Urls) -> AsyncIterator[Relay]:
-    """Build a relay of its own process; its `run` works until it is cancelled."""
-    floor = _Floor(SystemClock(), IdFactory(), Metrics())
-    async with AsyncExitStack() as stack:
-        database = Database(urls.database)
-        stack.push_async_callback(database.close)
-        yield _open_relay(stack, urls, database, settings, floor)
 
 
 @asynccontextmanager

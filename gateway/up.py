@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -20,10 +18,13 @@ from gateway.engines.child import Child
 from gateway.engines.folder import DataFolder
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
-from gateway.lifespan import House, Urls, open_house
+from gateway.engines.relay_child import RelayChild
+from gateway.lifespan import House, Urls, open_house, relay_settings
+from gateway.relay import RelaySettings, open_relay
 from gateway.running import Running, remove_running, write_running
 from gateway.security import OPERATOR
 from gateway.serving import listen, serving
+from gateway.signals import stop_signal
 from store.migrate import migrate
 from store.tokens import TokenRow
 
@@ -67,17 +68,21 @@ def up(
         nats.start()
         database = _database_url(settings, folder.path)
         urls = Urls(database, redis.url, (nats.url,), nats.store_bytes)
+        relay = RelayChild(relay_settings(settings, urls), log=folder.path / "relay.log")
+        stack.callback(relay.stop)
         host, port = address.getsockname()[:2]
         http = f"http://{host}:{port}"
 
         async def main() -> None:
             async with stop_signal() as stopped:
                 await migrate(urls.database)
-                async with open_house(settings, urls, environ, relay=True) as house:
+                await _check_partitions(relay_settings(settings, urls))
+                relay.start()
+                async with open_house(settings, urls, environ, wake=relay.wake) as house:
                     token = await _first_token(house)
                     credential = await _credential(house)
                     server = serving(create_app(house), address, house.hub.shutdown)
-                    async with server, _kept_alive(redis, nats):
+                    async with server, _kept_alive(redis, nats, relay):
                         write_running(folder.path, Running(http, nats.url, credential, os.getpid()))
                         tell(Ready(http=http, nats=nats.url, data=str(folder.path), token=token))
                         try:
@@ -87,25 +92,6 @@ def up(
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
-
-
-@asynccontextmanager
-async def stop_signal() -> AsyncIterator[asyncio.Event]:
-    """Give an event that the first SIGINT or SIGTERM sets; a second one ends at once."""
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-
-    def stop() -> None:
-        if stopped.is_set():
-            sys.exit(1)
-        stopped.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
-        yield stopped
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 @asynccontextmanager
@@ -138,6 +124,12 @@ async def _until(
         traffic = group.create_task(demo.run(house, http, credential), name="demo")
         await stopped.wait()
         traffic.cancel()
+
+
+async def _check_partitions(settings: RelaySettings) -> None:
+    """Refuse another number of partitions than the database's now, and not in the relay's log."""
+    async with open_relay(settings) as relay:
+        await relay.prepare()
 
 
 async def _first_token(house: House) -> str | None:

@@ -58,6 +58,14 @@ class Relay:
         self._look = True
         self._awake.set()
 
+    async def prepare(self) -> None:
+        """Make the partitions' rows at the first use of a database.
+
+        Raises:
+            Misconfigured: another number of partitions than the database's.
+        """
+        await self._partitions.prepare()
+
     async def run(self) -> None:
         """Relay until cancelled; then finish what is under way and give the leases up.
 

@@ -16,9 +16,11 @@ from config.settings import environment
 from gateway.app import create_app
 from gateway.cli.instance import Instance, find_instance
 from gateway.demo.setup import prepare_demo
-from gateway.lifespan import open_house, open_relay
+from gateway.lifespan import open_house, relay_settings
+from gateway.relay import open_relay
 from gateway.serving import listen, serving
-from gateway.up import Ready, stop_signal, up
+from gateway.signals import stop_signal
+from gateway.up import Ready, up
 from gateway.workers import Workers
 from store.migrate import migrate
 
@@ -101,7 +103,7 @@ def _serve(instance: Instance, address: socket.socket, ready: Callable[[], None]
         async with stop_signal() as stopped:
             urls, environ = instance.urls(), environment()
             async with (
-                open_house(instance.settings, urls, environ, relay=False) as house,
+                open_house(instance.settings, urls, environ) as house,
                 serving(create_app(house), address, house.hub.shutdown),
             ):
                 ready()
@@ -120,7 +122,7 @@ def relay(data: str | None, config: str | None) -> None:
     async def main() -> None:
         async with (
             stop_signal() as stopped,
-            open_relay(instance.settings, instance.urls()) as mover,
+            open_relay(relay_settings(instance.settings, instance.urls())) as mover,
             asyncio.TaskGroup() as group,
         ):
             work = group.create_task(mover.run(), name="relay")

@@ -18,7 +18,7 @@ from gateway.cli.instance import find_instance
 from gateway.cli.live import nats_of
 from gateway.cli.output import json_option, plain, show_json
 from gateway.cli.roles import instance_options
-from gateway.up import stop_signal
+from gateway.signals import stop_signal
 from outbox.event import STREAM, SUBJECTS
 from outbox.nats_connection import ApiError, NatsConnection
 from outbox.nats_consumer import Consumer

@@ -36,6 +36,7 @@ class Child:
         ready: Callable[[], bool],
         inherit: Sequence[int] = (),
         stop_signal: signal.Signals = signal.SIGTERM,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         """Take an absolute command, its log file, a quick probe, and descriptors to pass on."""
         self.command = tuple(command)
@@ -43,6 +44,7 @@ class Child:
         self._ready = ready
         self._inherit = tuple(inherit)
         self._stop_signal = stop_signal
+        self._stdin = stdin
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -119,7 +121,7 @@ class Child:
         with _open_log(self.log) as log:
             return subprocess.Popen(  # noqa: S603 - an absolute command that we wrote
                 [*script, *self.command],
-                stdin=subprocess.DEVNULL,
+                stdin=self._stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

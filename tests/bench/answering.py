@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 
 from config import log
 from gateway.serving import listen, serving
-from gateway.up import stop_signal
+from gateway.signals import stop_signal
 from tests.bench.process import reply
 
 Opened = Callable[[], AbstractAsyncContextManager[ASGIApp]]
