@@ -91,6 +91,7 @@ class _Market:
         self._market = market
         self._decided = decided
         self._view: View = {}
+        self._expected: dict[Cell, int] = {}
         self._open: dict[str, Wish] = {}
 
     async def decide(self, wishes: list[Wish]) -> None:
@@ -112,8 +113,13 @@ class _Market:
         """Count what earlier messages of this batch take from stock as gone already."""
         for cell, (_, shift) in self._desk.shifts.items():
             if cell.sku in skus and shift.available < 0:
-                places = self._view.setdefault(cell.sku, {})
-                places[cell.location] = places.get(cell.location, 0) + shift.available
+                self._expected[cell] = shift.available
+                self._see(cell, self._view.get(cell.sku, {}).get(cell.location, 0))
+
+    def _see(self, cell: Cell, units: int) -> None:
+        """Note what the gate has, less what this batch takes from stock."""
+        places = self._view.setdefault(cell.sku, {})
+        places[cell.location] = units + self._expected.get(cell, 0)
 
     async def _attempt(self) -> None:
         """Plan all, reserve all that can be filled; who came too late stays open.
@@ -130,7 +136,7 @@ class _Market:
                 continue
             late = True
             for cell, units in answer.cells:
-                self._view.setdefault(cell.sku, {})[cell.location] = units
+                self._see(cell, units)
         if not late:
             await self._refuse_all(refused)
 
