@@ -12,7 +12,7 @@ import msgspec
 from config.clock import to_us
 from config.errors import OutcomeUnknown, Rejected, Unavailable
 from config.ids import LocationId, MarketId, OperationId, OrderId, Sku
-from config.limits import REROUTE_MAX, ROUTE_LOOP_MS_MAX
+from config.limits import REROUTE_MAX, ROUTE_BATCH_MS_MAX, ROUTE_LOOP_MS_MAX
 from handlers.actions import PlaceHold
 from handlers.cancel import publish_state
 from handlers.desk import Desk, HoldWish
@@ -66,6 +66,8 @@ class Decided(msgspec.Struct):
     """Holds that get an error, by the message that asked."""
     held: dict[str, bytes] = msgspec.field(default_factory=dict)
     """Holds that got their stock: their row as JSON, by the message that asked."""
+    hard_ms: float = 0.0
+    """What the hard routes of this batch take, as estimated."""
 
 
 async def decide(desk: Desk, gate: Gate, ledger: Ledger) -> Decided:
@@ -145,8 +147,10 @@ class _Market:
         asked: list[_Asked] = []
         refused: list[tuple[Wish, RoutePlan]] = []
         seen = {sku: dict(places) for sku, places in self._view.items()}
-        for wish in self._open.values():
-            plan = await _solve(wish.problem, seen)
+        for wish in list(self._open.values()):
+            plan = await self._solve(wish, seen)
+            if plan is None:
+                continue
             if plan.unfilled or not plan.assignments:
                 refused.append((wish, plan))
                 continue
@@ -170,10 +174,32 @@ class _Market:
                 for d in plan.unfilled
                 for place, units in truth.get(d.sku, {}).items()
             )
-            if more and not (await _solve(wish.problem, {**self._view, **truth})).unfilled:
+            other = await self._solve(wish, {**self._view, **truth}) if more else plan
+            if other is None:
+                continue
+            if more and not other.unfilled:
                 self._wait(wish, Unavailable("somebody else holds the last units; ask again"))
             else:
                 self._refuse(wish, plan)
+
+    async def _solve(self, wish: Wish, view: View) -> RoutePlan | None:
+        """Solve on what is free now; None: too much for this batch, so it is decided later.
+
+        What would hold up the event loop runs beside it. The batch's transaction is open meanwhile and
+        every sender waits, so there is a bound on that; the first hard one is always solved.
+        """
+        skus = {demand.sku for demand in wish.problem.demands}
+        free = {sku: {p: n for p, n in view.get(sku, {}).items() if n > 0} for sku in skus}
+        problem = msgspec.structs.replace(wish.problem, available=free)
+        expected_ms = estimate_ms(problem)
+        if expected_ms <= ROUTE_LOOP_MS_MAX:
+            return solve(problem)
+        before_ms = self._decided.hard_ms
+        if before_ms and before_ms + expected_ms > ROUTE_BATCH_MS_MAX:
+            self._wait(wish, Unavailable("many hard orders are routed now; ask again"))
+            return None
+        self._decided.hard_ms += expected_ms
+        return await asyncio.to_thread(solve, problem)
 
     async def _truth(self, skus: frozenset[Sku]) -> View:
         """Return what the ledger has free, less what this batch takes."""
@@ -329,16 +355,6 @@ def _hold_wishes(desk: Desk) -> list[Wish]:
         )
         wishes.append(Wish(message_id, market, problem, hold=wish))
     return wishes
-
-
-async def _solve(problem: Problem, view: View) -> RoutePlan:
-    """Solve on what is free now; what would hold up the event loop runs beside it."""
-    skus = {demand.sku for demand in problem.demands}
-    free = {sku: {p: n for p, n in view.get(sku, {}).items() if n > 0} for sku in skus}
-    problem = msgspec.structs.replace(problem, available=free)
-    if estimate_ms(problem) > ROUTE_LOOP_MS_MAX:
-        return await asyncio.to_thread(solve, problem)
-    return solve(problem)
 
 
 def _operation(desk: Desk, plan: RoutePlan) -> Operation:

@@ -73,13 +73,13 @@ async def _check(database: Database, redis_url: str) -> None:
     unfilled = select(func.count()).where(
         exceptions.c.code == "UNFILLABLE", exceptions.c.state == "open"
     )
-    states = select(orders.c.state, func.count()).group_by(orders.c.state)
+    states = select(orders.c.state, func.count().label("orders")).group_by(orders.c.state)
     async with database.read() as connection:
         assert (await connection.execute(sums)).one() == (UNITS, 0)
         assert (await connection.execute(moved)).scalar_one() == UNITS
         assert (await connection.execute(unfilled)).scalar_one() == RACERS - UNITS
-        found = {state: count for state, count in await connection.execute(states)}
-        assert found == {"routed": UNITS, "held": RACERS - UNITS}
+        found = {(row.state, row.orders) for row in await connection.execute(states)}
+        assert found == {("routed", UNITS), ("held", RACERS - UNITS)}
         ledger = await read_available(connection, UK, [SKU])
         epoch = await read_gate(connection, UK)
     assert ledger == dict.fromkeys(CELLS, 0)
