@@ -232,7 +232,7 @@ class _Market:
         for cell, units in operation.lines:
             self._view[cell.sku][cell.location] -= units
         if wish.hold is not None:
-            row = _keep(desk, wish.hold, operation, epoch)
+            row = _keep(desk, wish.hold, plan, operation, epoch=epoch)
             self._decided.held[wish.hold.message.id] = row
         if wish.order_id is not None:
             draft = Draft(desk, BY)
@@ -386,10 +386,13 @@ def _book(
     )
 
 
-def _keep(desk: Desk, wish: HoldWish, operation: Operation, epoch: str) -> bytes:
+def _keep(
+    desk: Desk, wish: HoldWish, plan: RoutePlan, operation: Operation, *, epoch: str
+) -> bytes:
     hold: Hold = msgspec.structs.replace(
         wish.hold,
         epoch=epoch,
+        plan=plan,
         lines=tuple(HoldLine(c.sku, c.location, units) for c, units in operation.lines),
     )
     _book(desk, hold.market, operation, "held", None)

@@ -69,7 +69,7 @@ def barred(problem: Problem) -> frozenset[LocationId]:
 @lru_cache(maxsize=16)
 def _surveyed(key: _Same, market: Market, method: Literal["ship", "pickup"]) -> Roster:
     locations = sorted(key.locations, key=lambda location: location.id)
-    able = [x for x in locations if _able(x, market.id, method)]
+    able = [x for x in locations if may_serve(x, market.id, method)]
     ceiling = market.unfilled_penalty_minor
     sites = tuple(_site(location, method, ceiling) for location in able)
     return Roster(
@@ -78,12 +78,13 @@ def _surveyed(key: _Same, market: Market, method: Literal["ship", "pickup"]) -> 
         spots=tuple(site.spot for site in sites),
         openings=tuple(site.opening + site.reject_risk for site in sites),
         metre_prices=tuple(site.metre_price for site in sites),
-        ineligible=tuple(x.id for x in locations if not _able(x, market.id, method)),
+        ineligible=tuple(x.id for x in locations if not may_serve(x, market.id, method)),
         digest=hashlib.sha256(_canonical.encode(locations)).hexdigest(),
     )
 
 
-def _able(location: Location, market: MarketId, method: str) -> bool:
+def may_serve(location: Location, market: MarketId, method: str) -> bool:
+    """Tell whether a location takes orders of a market by a method at all."""
     does = location.pickup if method == "pickup" else location.ship
     return does and location.market == market and location.capacity_units_per_hour != 0
 
