@@ -13,17 +13,17 @@ from config.clock import to_us
 from config.errors import OutcomeUnknown, Rejected, Unavailable
 from config.ids import LocationId, MarketId, OperationId, OrderId, Sku
 from config.limits import REROUTE_MAX, ROUTE_BATCH_MS_MAX, ROUTE_LOOP_MS_MAX
-from handlers.actions import PlaceHold
 from handlers.cancel import publish_state
 from handlers.desk import Desk, HoldWish
 from handlers.draft import Draft, What
 from handlers.groups import assign
 from handlers.lifecycle import derive_state
+from handlers.wishes import Wish, hold_wishes, order_wishes
 from routing.sourcing.estimate import estimate_ms
-from routing.sourcing.problem import Demand, Problem, RoutePlan
+from routing.sourcing.problem import Problem, RoutePlan
 from routing.sourcing.solve import solve
 from store.gate_port import Cell, Gate, Granted, Operation, Short
-from store.ports import HoldFile, Movement, OrderFile, Shift, Take
+from store.ports import HoldFile, Movement, Shift, Take
 from store.records import Hold, HoldLine
 
 View = dict[Sku, dict[LocationId, int]]
@@ -45,16 +45,6 @@ class Ledger(Protocol):
         ...
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """Something that waits for stock: an order (`order_id`) or a hold (`hold`)."""
-
-    id: str
-    market: MarketId
-    problem: Problem
-    order_id: OrderId | None = None
-    hold: HoldWish | None = None
-
-
 _Asked = tuple[Wish, RoutePlan, Operation]
 
 
@@ -74,7 +64,7 @@ async def decide(desk: Desk, gate: Gate, ledger: Ledger) -> Decided:
     """Route and reserve everything that waits on the desk; orders are never lost, only held."""
     decided = Decided()
     by_market: dict[MarketId, list[Wish]] = {}
-    for wish in [*_order_wishes(desk), *_hold_wishes(desk)]:
+    for wish in [*order_wishes(desk), *hold_wishes(desk)]:
         by_market.setdefault(wish.market, []).append(wish)
     for market, wishes in by_market.items():
         await _Market(desk, gate, ledger, market, decided).decide(wishes)
@@ -298,63 +288,6 @@ def hold_back(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:
     else:
         publish_state(draft, file, "changed", "no stock for all lines")
     draft.accept()
-
-
-def _order_wishes(desk: Desk) -> list[Wish]:
-    wishes = []
-    for order_id in desk.to_route:
-        file = desk.files[order_id]
-        if file.order.state == "cancelled":
-            continue
-        problem = _problem(desk, file)
-        if problem.demands:
-            wishes.append(Wish(order_id, file.order.market, problem, order_id=order_id))
-    return wishes
-
-
-def _problem(desk: Desk, file: OrderFile) -> Problem:
-    """Return the order's unassigned units as a problem, without the places that said no to it."""
-    order, facts = file.order, desk.facts
-    demands = tuple(
-        Demand(line.id, line.sku, line.unassigned, line.unit_price_minor)
-        for line in order.lines
-        if line.requires_shipping and line.unassigned > 0 and line.sku
-    )
-    groups = [group.fulfilment for group in file.fulfilments]
-    left = None
-    if order.promise_latest is not None:
-        left = (order.promise_latest - facts.now).total_seconds() / 3600
-    return Problem(
-        market=facts.directory.markets[order.market],
-        locations=facts.directory.places_in(order.market),
-        available={},
-        demands=demands,
-        method="pickup" if order.method == "pickup" else "ship",
-        destination=order.destination,
-        only=(order.location,) if order.location else (),
-        excluded=tuple(sorted({g.location for g in groups if g.state == "rejected"})),
-        hours_left=left,
-    )
-
-
-def _hold_wishes(desk: Desk) -> list[Wish]:
-    directory = desk.facts.directory
-    wishes = []
-    for message_id, wish in desk.to_hold.items():
-        asked = next(task for task in wish.message.tasks if isinstance(task, PlaceHold))
-        market = asked.market
-        problem = Problem(
-            market=directory.markets[market],
-            locations=directory.places_in(market),
-            available={},
-            demands=tuple(
-                Demand(str(i), line.sku, line.quantity) for i, line in enumerate(asked.lines)
-            ),
-            method="pickup" if asked.location else "ship",
-            only=(asked.location,) if asked.location else (),
-        )
-        wishes.append(Wish(message_id, market, problem, hold=wish))
-    return wishes
 
 
 def _operation(desk: Desk, plan: RoutePlan) -> Operation:
