@@ -41,9 +41,10 @@ def _problem(desk: Desk, file: OrderFile) -> Problem:
         if line.requires_shipping and line.unassigned > 0 and line.sku
     )
     groups = [group.fulfilment for group in file.fulfilments]
-    left = None
+    left = moment = None
     if order.promise_latest is not None:
         left = (order.promise_latest - facts.now).total_seconds() / 3600
+        moment = facts.directory.moment_in(order.market, facts.now)
     return Problem(
         market=facts.directory.markets[order.market],
         locations=facts.directory.places_in(order.market),
@@ -54,6 +55,7 @@ def _problem(desk: Desk, file: OrderFile) -> Problem:
         only=(order.location,) if order.location else (),
         excluded=tuple(sorted({g.location for g in groups if g.state == "rejected"})),
         hours_left=left,
+        moment=moment,
     )
 
 

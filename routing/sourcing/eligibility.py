@@ -9,6 +9,7 @@ import msgspec
 from config.ids import LocationId, MarketId
 from routing.network import Location, Market
 from routing.sourcing.costs import Spot, Tariff, rounded, spot_of
+from routing.sourcing.opening import Week, week_of
 from routing.sourcing.problem import Problem
 
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -23,6 +24,7 @@ class Site(msgspec.Struct, frozen=True):
     reject_risk: int
     metre_price: float
     tariff: Tariff
+    week: Week
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -98,6 +100,7 @@ def _site(location: Location, method: str, ceiling: int) -> Site:
         opening=location.parcel_cost_minor if ships else 0,
         reject_risk=rounded(location.reject_probability * location.reject_cost_minor),
         metre_price=location.parcel_cost_per_km_minor / 1000 if ships else 0.0,
+        week=week_of(location, method),
         tariff=Tariff(
             unit=location.pick_cost_minor + location.return_risk_cost_minor,
             scarcity=location.scarcity_cost_minor,

@@ -23,7 +23,8 @@ class Problem(msgspec.Struct, frozen=True):
     `available` holds units free per SKU and location (missing means none). `only` restricts the
     choice (a pickup store, a hold's locations); `excluded` are locations that already said no.
     `destination` is latitude and longitude where known. `hours_left` is the time until the promise
-    ends, None without a promise.
+    ends, None without a promise; `moment` the local day of the week (0 is Monday) and minute of the
+    day, None where every place counts as open.
     """
 
     market: Market
@@ -35,6 +36,7 @@ class Problem(msgspec.Struct, frozen=True):
     only: tuple[LocationId, ...] = ()
     excluded: tuple[LocationId, ...] = ()
     hours_left: float | None = None
+    moment: tuple[int, int] | None = None
 
 
 class Term(msgspec.Struct, frozen=True, gc=False):

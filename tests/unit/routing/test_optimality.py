@@ -100,6 +100,7 @@ def test_the_order_of_locations_does_not_matter(problem: Problem, chance: Random
         only=problem.only[::-1],
         excluded=problem.excluded[::-1],
         hours_left=problem.hours_left,
+        moment=problem.moment,
     )
     assert solve(other) == solve(problem)
 
