@@ -57,11 +57,11 @@ class Assignment(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """Another candidate, why it lost, and the terms by which it would have cost what it cost.
+    """Another location (or several), why it lost, and the terms of what it would have cost.
 
     `reason` is one of: not_eligible (method, market, `only`, capacity 0), excluded, no_stock,
     partial_stock (cannot fill all alone), dearer, tied. `total_minor` is the plan that opens it
-    alone, None where it could not fill anything.
+    alone, None where it could not fill anything, or for several at once.
     """
 
     locations: tuple[LocationId, ...]

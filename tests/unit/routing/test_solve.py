@@ -18,7 +18,7 @@ def opened(plan: RoutePlan) -> list[str]:
 
 
 def why(plan: RoutePlan) -> dict[str, str]:
-    return {loser.locations[0]: loser.reason for loser in plan.rejected}
+    return {name: loser.reason for loser in plan.rejected for name in loser.locations}
 
 
 def costs(plan: RoutePlan) -> dict[str, int]:
@@ -196,12 +196,23 @@ def test_risks_are_priced_per_parcel_and_per_unit() -> None:
     assert costs(plan) == {"parcel": 500, "reject_risk": 151, "pick": 150, "return_risk": 21}
 
 
-def test_only_the_first_losers_are_listed_and_the_rest_counted() -> None:
-    places = [place(f"p{i:02}", latitude=48 + i / 10) for i in range(30)]
-    held = stock(a={f"p{i:02}": 1 for i in range(25)})
-    plan = solve(order(places, held, line("a")))
-    assert len(plan.rejected) == LOSERS_MAX
-    assert plan.reasons[-1] == "more candidates lost: 4 dearer to open, 5 no_stock"
+def test_every_loser_is_named_and_the_first_ones_are_priced() -> None:
+    places = [place(f"p{i:02}", latitude=48 + i / 10) for i in range(40)]
+    held = stock(a={f"p{i:02}": 1 + i % 2 for i in range(35)})
+    plan = solve(order(places[:30], held, line("a", 2)))
+    priced = [loser.locations for loser in plan.rejected if loser.terms]
+    assert len(priced) == LOSERS_MAX
+    rest = {loser.reason: loser.locations for loser in plan.rejected if not loser.terms}
+    assert rest == {
+        "partial_stock": ("p22",),
+        "dearer": ("p21", "p23", "p24", "p25", "p26", "p27", "p28", "p29"),
+    }
+    wider = solve(order(places, held, line("a", 2)))
+    assert ("no_stock", tuple(f"p{i}" for i in range(35, 40))) in [
+        (loser.reason, loser.locations) for loser in wider.rejected
+    ]
+    named = [name for loser in wider.rejected for name in loser.locations]
+    assert sorted([*named, *opened(wider)]) == [one.id for one in places]
 
 
 def test_the_hash_changes_with_what_matters_and_survives_the_wire() -> None:
