@@ -41,6 +41,7 @@ FETCH_BACKOFF_S_MAX: Final = 300.0
 ROUTE_SETS_EXACT: Final = 3
 ROUTE_WORK_MAX: Final = 50_000
 ROUTE_LOOP_MS_MAX: Final = 5.0
+ROUTE_BATCH_MS_MAX: Final = 2_000.0
 
 # Outbox and relay
 PARTITIONS: Final = 16

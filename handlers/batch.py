@@ -53,6 +53,7 @@ from store.ports import (
     Store,
     UnitOfWork,
 )
+from store.records import Level
 
 _log = get_log("batch")
 _COMMIT_LOOKS = 40
@@ -154,9 +155,12 @@ class Batch:
             merge(found, second)
             if late := third_lookup(second):
                 merge(found, await work.find(late))
+        cells = cells_of(messages, facts, found)
+        levels = await work.levels(cells)
         facts = msgspec.structs.replace(
             facts,
-            levels=await work.levels(cells_of(messages, facts, found)),
+            levels=levels,
+            absent=cells - levels.keys(),
             committed=await work.committed(committed_of(messages, facts, found)),
         )
         return Desk(facts, found), Claims(messages, found.messages)
@@ -187,6 +191,7 @@ class Batch:
         if short := await work.take(desk.takes):
             raise _LedgerShort(short)
         levels = await work.shift(desk.shifts)
+        _check_new(desk, levels)
         if watched := {c: levels[c] for c, (_, shift) in desk.shifts.items() if _matters(shift)}:
             open_ones = Lookup(exceptions=watched_exceptions(watched))
             desk.exceptions.update((await work.find(open_ones)).exceptions)
@@ -317,6 +322,22 @@ def _logged(event: str, market: MarketId) -> Iterator[None]:
         _log.error(event, market=market, exc_info=defect)
 
 
+def _check_new(desk: Desk, levels: dict[Cell, Level]) -> None:
+    """Refuse to add to a level that was not there when a count or an import reckoned its change.
+
+    A row that is not there cannot be locked: somebody else may have made it meanwhile, and both
+    changes together would be units that nobody has.
+
+    Raises:
+        Conflict: reckon again, from the level that is there now.
+    """
+    for cell in desk.facts.absent & levels.keys():
+        there, shift = levels[cell], desk.shift_of(cell)
+        made = (there.on_hand, there.safety, there.counted_version)
+        if made != (shift.on_hand, shift.safety, shift.counted_version):
+            raise Conflict("somebody else made the same stock level at the same moment")
+
+
 def _matters(shift: Shift) -> bool:
     """Tell whether a change may leave a level below what is promised, or end that."""
-    return bool(shift.on_hand) or shift.allocated < 0
+    return bool(shift.on_hand or shift.allocated)

@@ -112,7 +112,7 @@ def _outcome(message: Message, result: Result | Rejected, decided: Decided) -> O
         return Outcome(name="quarantined", message_id=message.id, reason=result.detail)
     (name, order_id, reason), answer = result
     if name == "applied" and order_id in decided.undecided:
-        name, reason = "accepted", "the stock gate is closed; decided when it opens"
+        name, reason = "accepted", "kept; its stock is decided in a moment"
     return Outcome(
         name=name,
         message_id=message.id,

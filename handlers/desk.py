@@ -37,7 +37,8 @@ class HoldWish(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct, frozen=True):
     """What a batch is decided with: time, ids and the directory come in as arguments.
 
-    `levels` and `committed` are as the ledger had them when the batch began.
+    `levels` and `committed` are as the ledger had them when the batch began; `absent` are cells that
+    were looked for and had no level.
     """
 
     now: datetime
@@ -45,6 +46,7 @@ class Facts(msgspec.Struct, frozen=True):
     directory: Directory
     levels: dict[Cell, Level] = {}
     committed: dict[tuple[SourceId, Cell], int] = {}
+    absent: frozenset[Cell] = frozenset()
 
     def new_id(self) -> str:
         """Return a new time-ordered id."""

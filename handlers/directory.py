@@ -1,5 +1,8 @@
 """Who is who: sources, markets and locations, looked up by our ids and by the channels'."""
 
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
 import msgspec
 
 from config.errors import Misconfigured
@@ -19,10 +22,15 @@ class Directory:
     """Immutable look-ups over one network and its sources."""
 
     def __init__(self, network: Network, sources: tuple[Source, ...]) -> None:
-        """Index the network; Misconfigured when a source names a market or place that is not there."""
+        """Index the network.
+
+        Raises:
+            Misconfigured: a source names a market or place that is not there, or a market a time zone.
+        """
         self.network = network
         self.markets: dict[MarketId, Market] = {m.id: m for m in network.markets}
         self.locations: dict[LocationId, Location] = {p.id: p for p in network.locations}
+        self._zones = {market.id: _zone(market) for market in network.markets}
         self._sources = {source.id: source for source in sources}
         self._in_market: dict[MarketId, tuple[Location, ...]] = {
             m.id: tuple(p for p in network.locations if p.market == m.id) for m in network.markets
@@ -42,6 +50,11 @@ class Directory:
             return known.market
         _, _, market = source.partition(":")
         return MarketId(market)
+
+    def moment_in(self, market: MarketId, now: datetime) -> tuple[int, int]:
+        """Return the day of the week (0 is Monday) and the minute of the day in a market."""
+        local = now.astimezone(self._zones[market])
+        return local.weekday(), local.hour * 60 + local.minute
 
     def places_in(self, market: MarketId) -> tuple[Location, ...]:
         """Return the locations of a market, none for an unknown one."""
@@ -67,3 +80,15 @@ class Directory:
             )
         if missing := source.stock_owner - set(self.locations):
             raise Misconfigured(f"source {source.id}: stock_owner names unknown {sorted(missing)}")
+
+
+def _zone(market: Market) -> tzinfo:
+    if market.timezone == "UTC":
+        return UTC  # also where the system has no zones
+    try:
+        return ZoneInfo(market.timezone)
+    except (ValueError, OSError, KeyError) as error:
+        raise Misconfigured(
+            f"market {market.id}: there is no time zone {market.timezone!r}; "
+            "use a name like Europe/London (the system's tzdata has them)"
+        ) from error

@@ -5,12 +5,14 @@ from datetime import timedelta
 import msgspec
 
 from config.errors import InvalidTransition, NotFound, Rejected
-from config.ids import HoldId
+from config.ids import HoldId, LocationId, MarketId
 from handlers.actions import EndHold, PlaceHold
 from handlers.desk import HoldWish
+from handlers.directory import Directory
 from handlers.draft import Draft
 from handlers.message import Message
 from handlers.outcome import Applied
+from routing.sourcing.eligibility import may_serve
 from store.gate_port import Cell
 from store.ports import HoldFile, Shift
 from store.records import Hold
@@ -22,13 +24,13 @@ def ask_for_hold(draft: Draft, message: Message, command: PlaceHold) -> Applied:
     """Check a hold and have its stock found after all messages are applied.
 
     Raises:
-        Rejected: the market or the location is not known.
+        Rejected: the market or the location is not known, or nobody collects there.
     """
     directory = draft.facts.directory
     if command.market not in directory.markets:
         raise Rejected(f"there is no market {command.market!r}")
-    if command.location and command.location not in directory.locations:
-        raise Rejected(f"there is no location {command.location!r}")
+    if command.location:
+        _check_place(directory, command.market, command.location)
     hold = Hold(
         id=HoldId(draft.facts.new_id()),
         market=command.market,
@@ -41,6 +43,16 @@ def ask_for_hold(draft: Draft, message: Message, command: PlaceHold) -> Applied:
     )
     draft.step(lambda desk: desk.to_hold.__setitem__(message.id, HoldWish(hold, message)))
     return "applied", None, ""
+
+
+def _check_place(directory: Directory, market: MarketId, location: LocationId) -> None:
+    place = directory.locations.get(location)
+    if place is None:
+        raise Rejected(f"there is no location {location!r}")
+    if place.market != market:
+        raise Rejected(f"location {location!r} is in market {place.market!r}, not in {market!r}")
+    if not may_serve(place, market, "pickup"):
+        raise Rejected(f"nobody collects at {location!r}; choose a store, or leave location out")
 
 
 def end_hold(draft: Draft, command: EndHold) -> tuple[Applied, bytes]:

@@ -12,18 +12,18 @@ import msgspec
 from config.clock import to_us
 from config.errors import OutcomeUnknown, Rejected, Unavailable
 from config.ids import LocationId, MarketId, OperationId, OrderId, Sku
-from config.limits import REROUTE_MAX, ROUTE_LOOP_MS_MAX
-from handlers.actions import PlaceHold
+from config.limits import REROUTE_MAX, ROUTE_BATCH_MS_MAX, ROUTE_LOOP_MS_MAX
 from handlers.cancel import publish_state
 from handlers.desk import Desk, HoldWish
 from handlers.draft import Draft, What
 from handlers.groups import assign
 from handlers.lifecycle import derive_state
+from handlers.wishes import Wish, hold_wishes, order_wishes
 from routing.sourcing.estimate import estimate_ms
-from routing.sourcing.problem import Demand, Problem, RoutePlan
+from routing.sourcing.problem import Problem, RoutePlan
 from routing.sourcing.solve import solve
 from store.gate_port import Cell, Gate, Granted, Operation, Short
-from store.ports import HoldFile, Movement, OrderFile, Shift, Take
+from store.ports import HoldFile, Movement, Shift, Take
 from store.records import Hold, HoldLine
 
 View = dict[Sku, dict[LocationId, int]]
@@ -45,16 +45,6 @@ class Ledger(Protocol):
         ...
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """Something that waits for stock: an order (`order_id`) or a hold (`hold`)."""
-
-    id: str
-    market: MarketId
-    problem: Problem
-    order_id: OrderId | None = None
-    hold: HoldWish | None = None
-
-
 _Asked = tuple[Wish, RoutePlan, Operation]
 
 
@@ -66,13 +56,15 @@ class Decided(msgspec.Struct):
     """Holds that get an error, by the message that asked."""
     held: dict[str, bytes] = msgspec.field(default_factory=dict)
     """Holds that got their stock: their row as JSON, by the message that asked."""
+    hard_ms: float = 0.0
+    """What the hard routes of this batch take, as estimated."""
 
 
 async def decide(desk: Desk, gate: Gate, ledger: Ledger) -> Decided:
     """Route and reserve everything that waits on the desk; orders are never lost, only held."""
     decided = Decided()
     by_market: dict[MarketId, list[Wish]] = {}
-    for wish in [*_order_wishes(desk), *_hold_wishes(desk)]:
+    for wish in [*order_wishes(desk), *hold_wishes(desk)]:
         by_market.setdefault(wish.market, []).append(wish)
     for market, wishes in by_market.items():
         await _Market(desk, gate, ledger, market, decided).decide(wishes)
@@ -91,6 +83,7 @@ class _Market:
         self._market = market
         self._decided = decided
         self._view: View = {}
+        self._expected: dict[Cell, int] = {}
         self._open: dict[str, Wish] = {}
 
     async def decide(self, wishes: list[Wish]) -> None:
@@ -112,8 +105,13 @@ class _Market:
         """Count what earlier messages of this batch take from stock as gone already."""
         for cell, (_, shift) in self._desk.shifts.items():
             if cell.sku in skus and shift.available < 0:
-                places = self._view.setdefault(cell.sku, {})
-                places[cell.location] = places.get(cell.location, 0) + shift.available
+                self._expected[cell] = shift.available
+                self._see(cell, self._view.get(cell.sku, {}).get(cell.location, 0))
+
+    def _see(self, cell: Cell, units: int) -> None:
+        """Note what the gate has, less what this batch takes from stock."""
+        places = self._view.setdefault(cell.sku, {})
+        places[cell.location] = units + self._expected.get(cell, 0)
 
     async def _attempt(self) -> None:
         """Plan all, reserve all that can be filled; who came too late stays open.
@@ -130,7 +128,7 @@ class _Market:
                 continue
             late = True
             for cell, units in answer.cells:
-                self._view.setdefault(cell.sku, {})[cell.location] = units
+                self._see(cell, units)
         if not late:
             await self._refuse_all(refused)
 
@@ -139,8 +137,10 @@ class _Market:
         asked: list[_Asked] = []
         refused: list[tuple[Wish, RoutePlan]] = []
         seen = {sku: dict(places) for sku, places in self._view.items()}
-        for wish in self._open.values():
-            plan = await _solve(wish.problem, seen)
+        for wish in list(self._open.values()):
+            plan = await self._solve(wish, seen)
+            if plan is None:
+                continue
             if plan.unfilled or not plan.assignments:
                 refused.append((wish, plan))
                 continue
@@ -164,10 +164,32 @@ class _Market:
                 for d in plan.unfilled
                 for place, units in truth.get(d.sku, {}).items()
             )
-            if more and not (await _solve(wish.problem, {**self._view, **truth})).unfilled:
+            other = await self._solve(wish, {**self._view, **truth}) if more else plan
+            if other is None:
+                continue
+            if more and not other.unfilled:
                 self._wait(wish, Unavailable("somebody else holds the last units; ask again"))
             else:
                 self._refuse(wish, plan)
+
+    async def _solve(self, wish: Wish, view: View) -> RoutePlan | None:
+        """Solve on what is free now; None: too much for this batch, so it is decided later.
+
+        What would hold up the event loop runs beside it. The batch's transaction is open meanwhile and
+        every sender waits, so there is a bound on that; the first hard one is always solved.
+        """
+        skus = {demand.sku for demand in wish.problem.demands}
+        free = {sku: {p: n for p, n in view.get(sku, {}).items() if n > 0} for sku in skus}
+        problem = msgspec.structs.replace(wish.problem, available=free)
+        expected_ms = estimate_ms(problem)
+        if expected_ms <= ROUTE_LOOP_MS_MAX:
+            return solve(problem)
+        before_ms = self._decided.hard_ms
+        if before_ms and before_ms + expected_ms > ROUTE_BATCH_MS_MAX:
+            self._wait(wish, Unavailable("many hard orders are routed now; ask again"))
+            return None
+        self._decided.hard_ms += expected_ms
+        return await asyncio.to_thread(solve, problem)
 
     async def _truth(self, skus: frozenset[Sku]) -> View:
         """Return what the ledger has free, less what this batch takes."""
@@ -200,7 +222,7 @@ class _Market:
         for cell, units in operation.lines:
             self._view[cell.sku][cell.location] -= units
         if wish.hold is not None:
-            row = _keep(desk, wish.hold, operation, epoch)
+            row = _keep(desk, wish.hold, plan, operation, epoch=epoch)
             self._decided.held[wish.hold.message.id] = row
         if wish.order_id is not None:
             draft = Draft(desk, BY)
@@ -268,73 +290,6 @@ def hold_back(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:
     draft.accept()
 
 
-def _order_wishes(desk: Desk) -> list[Wish]:
-    wishes = []
-    for order_id in desk.to_route:
-        file = desk.files[order_id]
-        if file.order.state == "cancelled":
-            continue
-        problem = _problem(desk, file)
-        if problem.demands:
-            wishes.append(Wish(order_id, file.order.market, problem, order_id=order_id))
-    return wishes
-
-
-def _problem(desk: Desk, file: OrderFile) -> Problem:
-    """Return the order's unassigned units as a problem, without the places that said no to it."""
-    order, facts = file.order, desk.facts
-    demands = tuple(
-        Demand(line.id, line.sku, line.unassigned, line.unit_price_minor)
-        for line in order.lines
-        if line.requires_shipping and line.unassigned > 0 and line.sku
-    )
-    groups = [group.fulfilment for group in file.fulfilments]
-    left = None
-    if order.promise_latest is not None:
-        left = (order.promise_latest - facts.now).total_seconds() / 3600
-    return Problem(
-        market=facts.directory.markets[order.market],
-        locations=facts.directory.places_in(order.market),
-        available={},
-        demands=demands,
-        method="pickup" if order.method == "pickup" else "ship",
-        destination=order.destination,
-        only=(order.location,) if order.location else (),
-        excluded=tuple(sorted({g.location for g in groups if g.state == "rejected"})),
-        hours_left=left,
-    )
-
-
-def _hold_wishes(desk: Desk) -> list[Wish]:
-    directory = desk.facts.directory
-    wishes = []
-    for message_id, wish in desk.to_hold.items():
-        asked = next(task for task in wish.message.tasks if isinstance(task, PlaceHold))
-        market = asked.market
-        problem = Problem(
-            market=directory.markets[market],
-            locations=directory.places_in(market),
-            available={},
-            demands=tuple(
-                Demand(str(i), line.sku, line.quantity) for i, line in enumerate(asked.lines)
-            ),
-            method="pickup" if asked.location else "ship",
-            only=(asked.location,) if asked.location else (),
-        )
-        wishes.append(Wish(message_id, market, problem, hold=wish))
-    return wishes
-
-
-async def _solve(problem: Problem, view: View) -> RoutePlan:
-    """Solve on what is free now; what would hold up the event loop runs beside it."""
-    skus = {demand.sku for demand in problem.demands}
-    free = {sku: {p: n for p, n in view.get(sku, {}).items() if n > 0} for sku in skus}
-    problem = msgspec.structs.replace(problem, available=free)
-    if estimate_ms(problem) > ROUTE_LOOP_MS_MAX:
-        return await asyncio.to_thread(solve, problem)
-    return solve(problem)
-
-
 def _operation(desk: Desk, plan: RoutePlan) -> Operation:
     cells: dict[Cell, int] = {}
     for one in plan.assignments:
@@ -364,10 +319,13 @@ def _book(
     )
 
 
-def _keep(desk: Desk, wish: HoldWish, operation: Operation, epoch: str) -> bytes:
+def _keep(
+    desk: Desk, wish: HoldWish, plan: RoutePlan, operation: Operation, *, epoch: str
+) -> bytes:
     hold: Hold = msgspec.structs.replace(
         wish.hold,
         epoch=epoch,
+        plan=plan,
         lines=tuple(HoldLine(c.sku, c.location, units) for c, units in operation.lines),
     )
     _book(desk, hold.market, operation, "held", None)

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from config.clock import Clock, to_ms, to_us
@@ -52,7 +52,7 @@ class Due(Protocol):
         ...
 
     async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:
-        """Return holds whose time is over."""
+        """Return holds whose time is over, oldest first."""
         ...
 
     async def overdue(self, now_us: int, limit: int) -> list[Parked]:
@@ -98,18 +98,24 @@ class Sweeper:
         self._gate_open = gate_open
         self._looked_at = ""
         self._reunited_since_us = 0
+        self._more = False
+        self._full: list[tuple[str, ...]] = []
 
     async def run(self) -> None:
         """Sweep until cancelled; an engine that is down is tried again at the next turn."""
         while True:
+            more = False
             try:
-                await self.sweep()
+                more = await self.sweep()
             except Unavailable as error:
                 _log.info("sweep.postponed", reason=error.detail)
-            await asyncio.sleep(SWEEP_S)
+            if not more:
+                await asyncio.sleep(SWEEP_S)
 
-    async def sweep(self) -> None:
-        """Send everything that is due now through the batch; one that fails holds up no other.
+    async def sweep(self) -> bool:
+        """Send what is due now through the batch; one that fails holds up no other.
+
+        Returns whether there is more to do at once.
 
         Raises:
             Unavailable: nothing more can be done now.
@@ -120,32 +126,41 @@ class Sweeper:
         for task in sent:
             if error := task.result():
                 raise error
+        return self._more
 
     async def _due_actions(self) -> list[Action]:
         now_us = to_us(self._clock.now())
         actions: list[Action] = []
+        waiting: list[OrderId] = []
         if self._gate_open():
             waiting = await self._due.undecided(_AT_ONCE)
             mapped = await self._due.now_mapped(self._looked_at, _AT_ONCE)
             self._looked_at = mapped.after
-            waiting += mapped.order_ids
-            actions += [DecideOrders((order_id,)) for order_id in dict.fromkeys(waiting)]
+            orders = dict.fromkeys([*waiting, *mapped.order_ids])
+            actions += [DecideOrders((order_id,)) for order_id in orders]
         if reunited := await self._due.reunited(self._reunited_since_us, _AT_ONCE):
             actions.append(ApplyWaiting(tuple(reunited)))
         else:
             self._reunited_since_us = now_us - _REUNITED_US
-        for hold_id in await self._due.expired_holds(now_us, _AT_ONCE):
-            actions.append(EndHold(hold_id=hold_id, expired=True))
+        expired = await self._due.expired_holds(now_us, _AT_ONCE)
+        actions += [EndHold(hold_id=hold_id, expired=True) for hold_id in expired]
+        self._note(waiting, expired)
         for parked in await self._due.overdue(now_us, _AT_ONCE):
-            expired = ExpireParked(
+            late = ExpireParked(
                 parked_id=parked.id,
                 source=parked.message[0],
                 parent=parked.parent,
                 key=parked.message[1],
                 parked_us=parked.parked_us,
             )
-            actions.append(expired)
+            actions.append(late)
         return actions
+
+    def _note(self, *pages: Sequence[str]) -> None:
+        """Note whether to go on at once: a page is full, and is not one of the last time."""
+        full = [tuple(page) for page in pages if len(page) == _AT_ONCE]
+        self._more = any(page not in self._full for page in full)
+        self._full = full
 
     async def _send(self, action: Action) -> Unavailable | None:
         try:

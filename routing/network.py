@@ -40,7 +40,9 @@ class Location(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     transfer_to: tuple[LocationId, ...] = ()
     capacity_units_per_hour: Annotated[int, msgspec.Meta(ge=0)] | None = None
     opening_hours: dict[Day, tuple[TimeOfDay, TimeOfDay]] = {}
+    """Work on orders begins while open, in the market's time; none given: always open."""
     cut_off: TimeOfDay | None = None
+    """Work on a parcel that is ordered later begins at the next opening."""
     handling_hours: Annotated[float, msgspec.Meta(ge=0)] = 4.0
     transit_km_per_day: Annotated[float, msgspec.Meta(gt=0)] = 500.0
     parcel_cost_minor: Minor = 500

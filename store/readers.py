@@ -205,9 +205,10 @@ class Reader:
         return MappedPage(list(dict.fromkeys(known)), rows[-1].exception_id if more else "")
 
     async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:
-        """Return holds whose time is over."""
+        """Return holds whose time is over, oldest first."""
         held = holds.c.state == literal_column("'held'")  # as in the partial index
         statement = select(holds.c.id).where(held, holds.c.expires_us <= now_us)
+        statement = statement.order_by(holds.c.expires_us)
         return [HoldId(row.id) for row in await self._all(statement.limit(limit))]
 
     async def overdue(self, now_us: int, limit: int) -> list[Parked]:

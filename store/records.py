@@ -22,6 +22,7 @@ from config.ids import (
     Sku,
     SourceId,
 )
+from routing.sourcing.problem import RoutePlan
 
 OrderState = Literal[
     "captured",
@@ -223,6 +224,8 @@ class Hold(_Record, frozen=True, kw_only=True):
     expires_at: datetime
     epoch: str
     order_id: OrderId | None = None
+    plan: RoutePlan | None = None
+    """Why its stock is kept where it is; an order that confirms the hold takes it over."""
 
 
 class ExceptionRecord(_Record, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from config.ids import LocationId, Sku
 from routing.sourcing.costs import Offer, lateness, metres_from, offer, spot_of
 from routing.sourcing.eligibility import Roster, Site, barred, roster_of
 from routing.sourcing.fill import fill_cost
+from routing.sourcing.opening import wait_hours
 from routing.sourcing.problem import Problem
 
 _canonical = msgspec.json.Encoder()
@@ -98,9 +99,9 @@ class Board:
 
     def late(self, site: Site, metres: int) -> str:
         """Return the term that breaks the promise from this place, or empty."""
-        return lateness(
-            site.location, metres, units=sum(self.wants), hours_left=self.problem.hours_left
-        )
+        left, moment = self.problem.hours_left, self.problem.moment
+        wait = wait_hours(site.week, moment) if moment and left is not None else 0.0
+        return lateness(site.location, metres, units=sum(self.wants), hours_left=left, wait=wait)
 
     def row(self, n: int) -> tuple[Offer, ...]:
         """Return the offers of candidate n, one per SKU."""
@@ -172,5 +173,6 @@ def _hash(problem: Problem, roster: Roster, columns: dict[Sku, list[int]]) -> st
         sorted(problem.only),
         sorted(problem.excluded),
         problem.hours_left,
+        problem.moment,
     )
     return hashlib.sha256(_canonical.encode(inputs)).hexdigest()

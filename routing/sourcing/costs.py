@@ -1,11 +1,11 @@
 """What opening a location costs and what each unit from it costs, in whole minor units.
 
-Per location opened (fixed): `parcel`, `distance` (great circle, km times price), `late` (transit
-alone breaks the promise) or `capacity` (picking at the hourly capacity breaks it), `reject_risk` (a
-location refuses a parcel as a whole, so the expected re-route is paid once). Per unit: `pick`,
-`return_risk` and `scarcity`. Per plan: `split` for each parcel after the first, `unfilled` for each
-unit not provided. Every term is rounded by itself, half up (`rounded`), so that a total is exactly
-the sum of its terms.
+Per location opened (fixed): `parcel`, `distance` (great circle, km times price), `late` (opening
+hours, cut-off, handling and transit break the promise) or `capacity` (picking at the hourly capacity
+breaks it), `reject_risk` (a location refuses a parcel as a whole, so the expected re-route is paid
+once). Per unit: `pick`, `return_risk` and `scarcity`. Per plan: `split` for each parcel after the
+first, `unfilled` for each unit not provided. Every term is rounded by itself, half up (`rounded`), so
+that a total is exactly the sum of its terms.
 """
 
 from collections.abc import Iterable
@@ -69,15 +69,18 @@ def metres_from(here: Spot, spots: Iterable[Spot]) -> list[int]:
     return [int(EARTH_DIAMETER_M * asin(_HALF * dist(here, there)) + 0.5) for there in spots]
 
 
-def lateness(location: Location, metres: int, *, units: int, hours_left: float | None) -> str:
+def lateness(
+    location: Location, metres: int, *, units: int, hours_left: float | None, wait: float = 0.0
+) -> str:
     """Return the name of the term that breaks the promise: late, capacity, or empty for in time.
 
     A location is timed as if it picked the whole order, so that the price of opening it does not
-    depend on what else is opened.
+    depend on what else is opened. `wait` are the hours until work can begin.
     """
     if hours_left is None:
         return ""
-    ready = location.handling_hours + metres / 1000 / location.transit_km_per_day * HOURS_PER_DAY
+    transit = metres / 1000 / location.transit_km_per_day * HOURS_PER_DAY
+    ready = wait + location.handling_hours + transit
     if ready > hours_left:
         return "late"
     rate = location.capacity_units_per_hour

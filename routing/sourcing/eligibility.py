@@ -9,6 +9,7 @@ import msgspec
 from config.ids import LocationId, MarketId
 from routing.network import Location, Market
 from routing.sourcing.costs import Spot, Tariff, rounded, spot_of
+from routing.sourcing.opening import Week, week_of
 from routing.sourcing.problem import Problem
 
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -23,6 +24,7 @@ class Site(msgspec.Struct, frozen=True):
     reject_risk: int
     metre_price: float
     tariff: Tariff
+    week: Week
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -69,7 +71,7 @@ def barred(problem: Problem) -> frozenset[LocationId]:
 @lru_cache(maxsize=16)
 def _surveyed(key: _Same, market: Market, method: Literal["ship", "pickup"]) -> Roster:
     locations = sorted(key.locations, key=lambda location: location.id)
-    able = [x for x in locations if _able(x, market.id, method)]
+    able = [x for x in locations if may_serve(x, market.id, method)]
     ceiling = market.unfilled_penalty_minor
     sites = tuple(_site(location, method, ceiling) for location in able)
     return Roster(
@@ -78,12 +80,13 @@ def _surveyed(key: _Same, market: Market, method: Literal["ship", "pickup"]) -> 
         spots=tuple(site.spot for site in sites),
         openings=tuple(site.opening + site.reject_risk for site in sites),
         metre_prices=tuple(site.metre_price for site in sites),
-        ineligible=tuple(x.id for x in locations if not _able(x, market.id, method)),
+        ineligible=tuple(x.id for x in locations if not may_serve(x, market.id, method)),
         digest=hashlib.sha256(_canonical.encode(locations)).hexdigest(),
     )
 
 
-def _able(location: Location, market: MarketId, method: str) -> bool:
+def may_serve(location: Location, market: MarketId, method: str) -> bool:
+    """Tell whether a location takes orders of a market by a method at all."""
     does = location.pickup if method == "pickup" else location.ship
     return does and location.market == market and location.capacity_units_per_hour != 0
 
@@ -97,6 +100,7 @@ def _site(location: Location, method: str, ceiling: int) -> Site:
         opening=location.parcel_cost_minor if ships else 0,
         reject_risk=rounded(location.reject_probability * location.reject_cost_minor),
         metre_price=location.parcel_cost_per_km_minor / 1000 if ships else 0.0,
+        week=week_of(location, method),
         tariff=Tariff(
             unit=location.pick_cost_minor + location.return_risk_cost_minor,
             scarcity=location.scarcity_cost_minor,

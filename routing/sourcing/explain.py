@@ -1,9 +1,8 @@
 """Why this plan: its cost terms, and every other candidate with the reason why it lost."""
 
-from collections import Counter
 from typing import Final
 
-from config.ids import Sku
+from config.ids import LocationId, Sku
 from routing.sourcing.board import Board, Members
 from routing.sourcing.costs import rounded
 from routing.sourcing.fill import Taken, units_taken
@@ -68,22 +67,21 @@ def _scarcity(board: Board, n: int, units: list[int]) -> int:
     return total
 
 
-def losers(board: Board, members: Members, total: int) -> tuple[tuple[Rejected, ...], str]:
-    """Return the first 20 other candidates and a sentence that counts the rest (empty without).
+def losers(board: Board, members: Members, total: int) -> tuple[Rejected, ...]:
+    """Return every other location with the reason why it lost.
 
-    Candidates with stock come first, the cheapest to open first, each with the total and the terms
-    of the plan that opens it alone. Then come the places without stock, ruled out or not eligible.
+    The first 20 candidates (those with stock, the cheapest to open first) come one by one, each with
+    the total and the terms of the plan that opens it alone; then the other candidates and the places
+    without stock, ruled out or not eligible, together by reason.
     """
     others = [n for n in range(len(board.fixed)) if n not in members]
     listed = [_loser(board, n, total) for n in others[:LOSERS_MAX]]
-    idle = board.idle()
-    room = LOSERS_MAX - len(listed)
-    listed += [Rejected((place,), reason) for place, reason in idle[:room]]
-    rest = Counter(reason for _, reason in idle[room:])
-    if len(others) > LOSERS_MAX:
-        rest["dearer to open"] = len(others) - LOSERS_MAX
-    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(rest.items()))
-    return tuple(listed), f"more candidates lost: {counts}" if counts else ""
+    groups: dict[str, list[LocationId]] = {}
+    for n in others[LOSERS_MAX:]:
+        groups.setdefault(_reason(board, n, total), []).append(board.ids[n])
+    for place, reason in board.idle():
+        groups.setdefault(reason, []).append(place)
+    return (*listed, *(Rejected(tuple(ids), reason) for reason, ids in groups.items()))
 
 
 def _loser(board: Board, n: int, total: int) -> Rejected:
@@ -96,9 +94,12 @@ def _loser(board: Board, n: int, total: int) -> Rejected:
     found = place_terms(board, n, count=count, scarcity=scarcity)
     if unfilled:
         found.append(Term("unfilled", "", unfilled))
-    reason = "partial_stock" if count < sum(board.wants) else _dearer(alone, total)
-    return Rejected((board.ids[n],), reason, alone, tuple(found))
+    return Rejected((board.ids[n],), _reason(board, n, total), alone, tuple(found))
 
 
-def _dearer(alone: int, total: int) -> str:
-    return "tied" if alone == total else "dearer"
+def _reason(board: Board, n: int, total: int) -> str:
+    if board.fixed[n] > total:
+        return "dearer"
+    if not board.covers(n):
+        return "partial_stock"
+    return "tied" if board.alone(n) == total else "dearer"

@@ -23,7 +23,8 @@ class Problem(msgspec.Struct, frozen=True):
     `available` holds units free per SKU and location (missing means none). `only` restricts the
     choice (a pickup store, a hold's locations); `excluded` are locations that already said no.
     `destination` is latitude and longitude where known. `hours_left` is the time until the promise
-    ends, None without a promise.
+    ends, None without a promise; `moment` the local day of the week (0 is Monday) and minute of the
+    day, None where every place counts as open.
     """
 
     market: Market
@@ -35,6 +36,7 @@ class Problem(msgspec.Struct, frozen=True):
     only: tuple[LocationId, ...] = ()
     excluded: tuple[LocationId, ...] = ()
     hours_left: float | None = None
+    moment: tuple[int, int] | None = None
 
 
 class Term(msgspec.Struct, frozen=True, gc=False):
@@ -55,11 +57,11 @@ class Assignment(msgspec.Struct, frozen=True, gc=False):
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """Another candidate, why it lost, and the terms by which it would have cost what it cost.
+    """Another location (or several), why it lost, and the terms of what it would have cost.
 
     `reason` is one of: not_eligible (method, market, `only`, capacity 0), excluded, no_stock,
     partial_stock (cannot fill all alone), dearer, tied. `total_minor` is the plan that opens it
-    alone, None where it could not fill anything.
+    alone, None where it could not fill anything, or for several at once.
     """
 
     locations: tuple[LocationId, ...]

@@ -80,7 +80,6 @@ def _plan(board: Board, best: Incumbent, proof: Proof) -> RoutePlan:
     members: Members = tuple(sorted(best.members))
     units = shares(board, members)
     given, missing = spread(board.problem.demands, taken(board, members, units))
-    rejected, more = losers(board, members, best.total)
     notes = _reasons(best, proof, sum(demand.quantity for demand in missing))
     gap = (best.total - proof.bound) / best.total if best.total > proof.bound else 0.0
     return RoutePlan(
@@ -92,8 +91,8 @@ def _plan(board: Board, best: Incumbent, proof: Proof) -> RoutePlan:
         gap=gap,
         exact_within=proof.exact_within,
         method=board.problem.method,
-        reasons=tuple(filter(None, (*notes, more))),
-        rejected=rejected,
+        reasons=tuple(notes),
+        rejected=losers(board, members, best.total),
         inputs_hash=board.inputs_hash,
     )
 

@@ -1,5 +1,6 @@
 """Ports that fail on purpose: defects, lost answers, lost races, engines that are away."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -122,3 +123,38 @@ class LateGate(LosingGate):
         for cell, units in self._seen.items():
             shown.setdefault(cell.sku, {})[cell.location] = units
         return shown
+
+
+class MeetingStore:
+    """Waits, the first time that levels are read, until others have read theirs, too."""
+
+    def __init__(self, store: Store, met: asyncio.Barrier) -> None:
+        self._store = store
+        self._met = met
+        self.has_met = False
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
+        async with self._store.unit_of_work() as work:
+            yield _Meeting(work, self)
+
+    async def meet(self) -> None:
+        if not self.has_met:
+            self.has_met = True
+            await self._met.wait()
+
+
+class _Meeting:
+    """Passes everything on; levels after the meeting."""
+
+    def __init__(self, work: UnitOfWork, store: MeetingStore) -> None:
+        self._work = work
+        self._store = store
+
+    async def levels(self, cells: frozenset[Cell]) -> Any:
+        found = await self._work.levels(cells)
+        await self._store.meet()
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._work, name)

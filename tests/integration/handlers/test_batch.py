@@ -1,5 +1,6 @@
 """The batch: one culprit, lost answers, lost races, a gate that is wrong, engines that are away."""
 
+import msgspec
 import pytest
 
 from config.errors import Conflict, EngineDown, OutcomeUnknown, Unavailable
@@ -14,6 +15,7 @@ from tests.integration.handlers.asking import (
     message,
     order,
     payment,
+    stock,
 )
 from tests.integration.handlers.broken import (
     FailingStore,
@@ -22,7 +24,7 @@ from tests.integration.handlers.broken import (
     LosingStore,
     PoisonStore,
 )
-from tests.integration.handlers.world import UK, World, cell, opened, refused
+from tests.integration.handlers.world import NETWORK, UK, World, cell, opened, place, refused
 from tests.integration.store.gate_world import PAST_GRACE_S, eventually
 
 
@@ -79,6 +81,21 @@ async def test_a_gate_that_shows_what_others_take_is_asked_again(world: World) -
     world.batch = world.another_batch(gate=LateGate(world.gate, {cell("LAMP"): 5}))
     await world.send(order())
     assert (await world.group()).location == "york"
+
+
+async def test_more_hard_routes_than_a_batch_has_time_for_are_decided_by_the_next_ones(
+    sqlite_world: World,
+) -> None:
+    world, orders = sqlite_world, range(13)
+    more = tuple(place(f"p{n:02}", "store", 52 + n / 10) for n in range(14))
+    network = msgspec.structs.replace(NETWORK, locations=(*NETWORK.locations, *more))
+    world.batch = world.another_batch(network=network)
+    await world.staff(stock(**{f"S{n}_{one.id}": 2 for n in orders for one in more}))
+    settled = await world.ask(*(message(order(str(n), lines(**{f"S{n}": 9}))) for n in orders))
+    names = [outcome.name for outcome in settled if isinstance(outcome, Outcome)]
+    assert (names.count("applied"), names[-3:]) == (len(orders) - 4, ["accepted"] * 3)
+    await world.sweep()
+    assert {placed.state for placed in await world.orders()} == {"routed"}
 
 
 async def test_a_commit_whose_answer_was_lost_is_found_and_told(world: World) -> None:

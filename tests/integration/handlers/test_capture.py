@@ -1,7 +1,11 @@
 """Orders come in: once, twice, in new versions, before their items are known."""
 
+from datetime import timedelta
+
+import msgspec
+
 from config.ids import Sku
-from handlers.commands import LineAsked
+from handlers.commands import Delivery, LineAsked
 from handlers.message import Outcome
 from tests.integration.handlers.asking import (
     POS,
@@ -12,7 +16,7 @@ from tests.integration.handlers.asking import (
     pickup,
     sold_at,
 )
-from tests.integration.handlers.world import World
+from tests.integration.handlers.world import NETWORK, World
 
 
 async def test_an_order_is_captured_accepted_routed_and_assigned(world: World) -> None:
@@ -365,3 +369,17 @@ async def test_a_sale_and_an_order_of_one_batch_do_not_share_a_unit(world: World
     await world.ask(message(order(source=POS, delivery=sold_at()), source=POS), message(order("2")))
     assert (await world.order("2")).state == "held"
     assert (await world.level("LAMP")).available == 0
+
+
+async def test_a_promise_is_kept_by_a_place_that_is_open_now(sqlite_world: World) -> None:
+    world = sqlite_world
+    leeds, *others = NETWORK.locations
+    closed = msgspec.structs.replace(leeds, opening_hours={"thu": ("09:00", "17:00")})
+    network = msgspec.structs.replace(NETWORK, locations=(closed, *others))
+    world.batch = world.another_batch(network=network)
+    await world.stock(LAMP_leeds=2, LAMP_york=2)
+    here = Delivery(latitude=53.8, longitude=-1.5, country="GB")
+    soon = msgspec.structs.replace(here, latest=world.clock.now() + timedelta(days=1))
+    await world.send(order("1", delivery=here))
+    await world.send(order("2", delivery=soon))
+    assert [(await world.group(ref)).location for ref in "12"] == ["leeds", "york"]

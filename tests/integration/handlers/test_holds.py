@@ -4,11 +4,13 @@ import msgspec
 import pytest
 
 from config.errors import InvalidTransition, NotFound, Rejected, Unavailable
+from handlers.commands import Delivery
 from handlers.message import Outcome
 from handlers.sourcing import NoStock
+from routing.sourcing.problem import RoutePlan
 from store.records import Hold
 from tests.integration.handlers.asking import by_hand, end_hold, hold, lines, order, pickup
-from tests.integration.handlers.world import World, refused
+from tests.integration.handlers.world import NETWORK, World, refused
 
 
 async def held(world: World, units: int) -> Hold:
@@ -124,3 +126,49 @@ async def test_without_a_gate_a_hold_is_not_possible_now(world: World) -> None:
     with pytest.raises(Unavailable):
         await world.staff(hold(LAMP=1))
     world.gate.learn(hold(LAMP=1).market, epoch)
+
+
+@pytest.mark.parametrize("where", ["hub", "boston", "nowhere"])
+async def test_a_hold_where_nobody_of_its_market_collects_is_refused(
+    world: World, where: str
+) -> None:
+    await world.stock(LAMP_hub=1)
+    with pytest.raises(Rejected, match=where):
+        await world.staff(hold(where, LAMP=1))
+
+
+async def test_an_order_takes_over_why_its_hold_keeps_stock_where_it_does(world: World) -> None:
+    await world.stock(LAMP_leeds=1, LAMP_york=2)
+    kept = await held(world, 2)
+    await world.send(order(asked=lines(LAMP=2), hold_id=kept.id))
+    _, _, stored = await world.reader.order_parts((await world.order()).id) or (b"", b"", b"")
+    plan = msgspec.json.decode(stored or b"", type=RoutePlan)
+    assert kept.plan
+    assert (plan.terms, plan.rejected) == (kept.plan.terms, kept.plan.rejected)
+    assert [(x.line_id, x.location, x.quantity) for x in plan.assignments] == [("lamp", "york", 2)]
+    assert plan.reasons[-1] == f"decided when hold {kept.id} was placed"
+
+
+async def test_a_pickup_without_a_place_does_not_become_one_at_a_warehouse(world: World) -> None:
+    await world.stock(LAMP_hub=1)
+    kept = await held(world, 1)
+    await world.send(order(delivery=Delivery(method="pickup"), hold_id=kept.id))
+    assert (await world.order()).state == "held"
+    assert await world.groups() == []
+    found = await world.reader.hold(kept.id)
+    assert found
+    assert found.state == "held"
+
+
+async def test_a_parcel_is_not_taken_from_a_hold_where_nothing_is_shipped(world: World) -> None:
+    leeds, *others = NETWORK.locations
+    closed = msgspec.structs.replace(leeds, ship=False)
+    network = msgspec.structs.replace(NETWORK, locations=(closed, *others))
+    world.batch = world.another_batch(network=network)
+    await world.stock(LAMP_leeds=1, LAMP_york=1)
+    outcome = await world.staff(hold("leeds", LAMP=1))
+    kept = msgspec.json.decode(outcome.answer or b"", type=Hold)
+    await world.send(order(hold_id=kept.id))
+    await world.sweep()
+    assert (await world.group()).location == "york"
+    assert await world.free("LAMP") == 1

@@ -1,10 +1,15 @@
 """Stock facts: counts by those who own them and by others, imports, what goes below."""
 
+import asyncio
+
+import msgspec
 import pytest
 
 from config.errors import Rejected
 from handlers.commands import Count, CountStock, LineAsked
 from handlers.message import Outcome
+from store.engine import Database
+from store.records import Hold
 from tests.integration.handlers.asking import (
     POS,
     SHOP,
@@ -12,6 +17,7 @@ from tests.integration.handlers.asking import (
     cancel,
     catalog,
     count,
+    hold,
     lines,
     message,
     order,
@@ -19,7 +25,8 @@ from tests.integration.handlers.asking import (
     sold_at,
     stock,
 )
-from tests.integration.handlers.world import World
+from tests.integration.handlers.broken import LateGate, MeetingStore
+from tests.integration.handlers.world import World, cell, opened
 
 
 async def test_a_count_by_the_owner_sets_on_hand(world: World) -> None:
@@ -139,3 +146,46 @@ async def test_a_catalog_import_replaces_what_channels_call_an_item(world: World
     asked = (LineAsked(line_ref="a", item="v1", quantity=1),)
     await world.send(order(asked=asked))
     assert (await world.order()).lines[0].sku == "RUG"
+
+
+async def test_a_hold_confirmed_after_a_count_took_its_stock_is_shown_as_oversold(
+    world: World,
+) -> None:
+    await world.stock(LAMP_leeds=5)
+    outcome = await world.staff(hold(LAMP=5))
+    kept = msgspec.json.decode(outcome.answer or b"", type=Hold)
+    await world.send(count("LAMP", "leeds", 2), source=POS)
+    await world.send(order(asked=lines(LAMP=5), hold_id=kept.id))
+    (shown,) = (await world.open_exceptions())["OVERSOLD"]
+    assert (shown.subject, shown.what["allocated"]) == ("LAMP@leeds", 5)
+
+
+async def test_a_plan_made_again_still_reckons_with_what_a_count_of_its_batch_takes(
+    world: World,
+) -> None:
+    await world.stock(LAMP_leeds=5, LAMP_york=2)
+    world.batch = world.another_batch(gate=LateGate(world.gate, {cell("LAMP"): 9}))
+    await world.ask(
+        message(count("LAMP", "leeds", 2), source=POS), message(order(asked=lines(LAMP=6)))
+    )
+    assert (await world.order()).state == "held"
+    assert (await world.level("LAMP")).available == 2
+    assert "OVERSOLD" not in await world.open_exceptions()
+
+
+async def test_two_processes_that_count_a_new_thing_at_once_do_not_add_their_counts(
+    postgres_database: Database, redis_url: str
+) -> None:
+    met = asyncio.Barrier(2)
+    async with opened(postgres_database, redis_url) as world:
+        await world.staff(catalog("LAMP", "item-1", source=POS))
+        batches = [world.another_batch(MeetingStore(world.store, met)) for _ in range(2)]
+        counts = [
+            message(count("LAMP", "leeds", units, version), source=POS)
+            for units, version in ((5, 1), (4, 2))
+        ]
+        async with asyncio.TaskGroup() as group:
+            for batch, one in zip(batches, counts, strict=True):
+                group.create_task(batch.run([one]))
+        assert (await world.level("LAMP")).on_hand == 4
+        await world.check_invariants()

@@ -100,13 +100,18 @@ class World:
         self.batch = self.another_batch()
         self.sent: list[Message] = []
 
-    def another_batch(self, store: Store | None = None, gate: Gate | None = None) -> Batch:
+    def another_batch(
+        self,
+        store: Store | None = None,
+        gate: Gate | None = None,
+        network: Network = NETWORK,
+    ) -> Batch:
         """Make a batch runner, as another process would have, on these ports."""
         return Batch(
             store=store or self.store,
             gate=gate or self.gate,
             keeper=self.keeper,
-            directory=Directory(NETWORK, SOURCES),
+            directory=Directory(network, SOURCES),
             clock=self.clock,
             ids=self.ids,
             committed=self.heard,

@@ -61,8 +61,20 @@ class StillClock:
         return 0.0
 
 
-def sweeper(taking: Taking, *, is_open: bool = True) -> Sweeper:
-    return Sweeper(Waiting(), taking, StillClock(), ids=IdFactory(), gate_open=lambda: is_open)
+def sweeper(taking: Taking, *, is_open: bool = True, due: Waiting | None = None) -> Sweeper:
+    due = due or Waiting()
+    return Sweeper(due, taking, StillClock(), ids=IdFactory(), gate_open=lambda: is_open)
+
+
+class ManyHolds(Waiting):
+    """More expired holds than one look shows; `gone` are ended."""
+
+    def __init__(self, count: int) -> None:
+        self.holds = [HoldId(f"h{n}") for n in range(count)]
+        self.gone: list[str] = []
+
+    async def expired_holds(self, now_us: int, limit: int) -> list[HoldId]:  # noqa: ARG002
+        return [one for one in self.holds if one not in self.gone][:limit]
 
 
 async def test_everything_due_is_sent_once() -> None:
@@ -87,3 +99,17 @@ async def test_one_that_fails_holds_up_no_other(error: Exception) -> None:
 async def test_when_nothing_can_be_done_now_the_sweep_says_so() -> None:
     with pytest.raises(Overloaded):
         await sweeper(Taking(Overloaded())).sweep()
+
+
+async def test_a_crowd_of_expired_holds_is_ended_at_one_go() -> None:
+    taking, due = Taking(), ManyHolds(200)
+    due.gone = taking.taken
+    sweeps = sweeper(taking, is_open=False, due=due)
+    while await sweeps.sweep():
+        assert len(taking.taken) <= 200
+    assert sorted(taking.taken) == sorted(due.holds)
+
+
+async def test_what_stays_due_is_not_tried_again_at_once() -> None:
+    sweeps = sweeper(Taking(), is_open=False, due=ManyHolds(200))
+    assert [await sweeps.sweep() for _ in range(3)] == [True, False, False]

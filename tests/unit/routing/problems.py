@@ -63,6 +63,8 @@ def _location(draw: st.DrawFn, name: str) -> Location:
         return_risk_cost_minor=draw(st.sampled_from([0, 0, 7])),
         handling_hours=draw(st.sampled_from([1.0, 30.0])),
         capacity_units_per_hour=draw(st.sampled_from([None, None, 2, 0])),
+        opening_hours=draw(st.sampled_from([{}, {}, {"tue": ("09:00", "17:00")}])),
+        cut_off=draw(st.sampled_from([None, None, "12:00"])),
     )
 
 
@@ -94,6 +96,7 @@ def problems(draw: st.DrawFn, locations_max: int = 4, stock_max: int = 3) -> Pro
         only=tuple(LocationId(x) for x in draw(st.one_of(st.just([]), some))),
         excluded=tuple(LocationId(x) for x in draw(st.one_of(st.just([]), some))),
         hours_left=draw(st.sampled_from([None, None, 2.0, 24.0])),
+        moment=draw(st.sampled_from([None, (0, 600), (1, 8 * 60 + 30), (1, 12 * 60), (1, 1_439)])),
     )
 
 

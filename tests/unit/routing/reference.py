@@ -5,7 +5,7 @@ from itertools import combinations, product
 from math import asin, cos, radians, sin, sqrt
 
 from config.ids import LocationId, Sku
-from routing.network import Location
+from routing.network import Day, Location
 from routing.sourcing.problem import Problem
 
 Taken = dict[tuple[Sku, LocationId], int]
@@ -48,11 +48,35 @@ def opening(problem: Problem, location: Location) -> int:
         cost += location.parcel_cost_minor
         cost += half_up(far * (location.parcel_cost_per_km_minor / 1000))
     if problem.hours_left is not None:
-        hours = location.handling_hours + far / 1000 / location.transit_km_per_day * 24
+        hours = waiting(problem, location)
+        hours += location.handling_hours + far / 1000 / location.transit_km_per_day * 24
         if location.capacity_units_per_hour:
             hours += sum(totals(problem).values()) / location.capacity_units_per_hour
         cost += problem.market.late_penalty_minor if hours > problem.hours_left else 0
     return cost
+
+
+def waiting(problem: Problem, location: Location) -> float:
+    """Return the hours until work begins, looking at one minute after the other."""
+    if problem.moment is None:
+        return 0.0
+    day, minute = problem.moment
+    for ahead in range(8 * 24 * 60):
+        days, at = divmod(minute + ahead, 24 * 60)
+        if begins(problem, location, (day + days) % 7, at):
+            return ahead / 60
+    return 7 * 24.0
+
+
+def begins(problem: Problem, location: Location, day: int, minute: int) -> bool:
+    time = f"{minute // 60:02}:{minute % 60:02}"
+    if problem.method == "ship" and location.cut_off and time >= location.cut_off:
+        return False
+    names: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    hours = location.opening_hours
+    return not hours or (
+        names[day] in hours and hours[names[day]][0] <= time < hours[names[day]][1]
+    )
 
 
 def unit(location: Location, left_behind: int) -> int:

@@ -7,9 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.ids import LocationId, Sku
+from routing.sourcing.board import Board, Members
+from routing.sourcing.incumbent import LOCAL_WORK_MAX, Incumbent, greedy, local_search
 from routing.sourcing.problem import Problem, RoutePlan
 from routing.sourcing.solve import solve
-from tests.unit.routing.problems import crowded, problems
+from tests.unit.routing.problems import crowded, line, order, place, problems, stock
 from tests.unit.routing.reference import best_key, best_key_by_sets, metres, price
 
 slow = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -72,8 +74,8 @@ def test_the_plan_costs_what_its_terms_and_its_assignments_say(problem: Problem)
 @given(problems(locations_max=8))
 def test_nothing_is_taken_that_is_not_there_and_nothing_wanted_is_lost(problem: Problem) -> None:
     plan = solve(problem)
-    for (sku, place), units in taken(plan).items():
-        assert 0 < units <= problem.available[sku][place]
+    for (sku, where), units in taken(plan).items():
+        assert 0 < units <= problem.available[sku][where]
     given_units: Counter[str] = Counter()
     for part in plan.assignments:
         given_units[part.line_id] += part.quantity
@@ -98,6 +100,7 @@ def test_the_order_of_locations_does_not_matter(problem: Problem, chance: Random
         only=problem.only[::-1],
         excluded=problem.excluded[::-1],
         hours_left=problem.hours_left,
+        moment=problem.moment,
     )
     assert solve(other) == solve(problem)
 
@@ -114,3 +117,54 @@ def test_each_loser_is_named_once_and_priced_by_its_terms(problem: Problem) -> N
         if loser.total_minor is not None:
             assert loser.total_minor == sum(term.amount_minor for term in loser.terms)
             assert loser.total_minor >= plan.total_minor
+
+
+def plain_greedy(best: Incumbent) -> None:
+    """Look at every location each time; the lowest cost per missing unit, then the first, is next."""
+    board = best.board
+    members: Members = ()
+    short = list(board.wants)
+    while True:
+        costs = []
+        for n, held in enumerate(board.stock):
+            units = sum(map(min, held, short))
+            if units and n not in members:
+                opening = board.fixed[n] + (board.split if members else 0)
+                costs.append((opening / units + board.sites[n].tariff.unit, n))
+        if not costs or min(costs)[0] >= board.ceiling:
+            return
+        n = min(costs)[1]
+        members = (*members, n)
+        best.take(members)
+        short = [max(0, s - units) for s, units in zip(short, board.stock[n], strict=True)]
+
+
+@slow
+@given(crowded())
+def test_the_quick_greedy_opens_what_the_plain_one_opens(problem: Problem) -> None:
+    plain, quick = Incumbent(Board(problem)), Incumbent(Board(problem))
+    plain_greedy(plain)
+    greedy(quick)
+    assert quick.key == plain.key
+
+
+class Counting(Board):
+    """Counts the cells that plans are priced from."""
+
+    priced = 0
+
+    def total(self, members: Members) -> int:
+        self.priced += len(members) * len(self.wants)
+        return super().total(members)
+
+
+def test_a_basket_of_hundreds_of_lines_is_improved_within_the_same_effort() -> None:
+    places = [place(f"p{i:02}", latitude=40.0 + i / 7) for i in range(60)]
+    skus = {f"s{k:03}": {f"p{(k * 7) % 60:02}": 1, f"p{(k * 11) % 60:02}": 1} for k in range(500)}
+    board = Counting(order(places, stock(**skus), *[line(sku) for sku in skus]))
+    best = Incumbent(board)
+    greedy(best)
+    before, board.priced = best.total, 0
+    local_search(best, range(len(board.fixed)))
+    assert best.total <= before
+    assert 0 < board.priced <= 8 * LOCAL_WORK_MAX + len(skus) * len(places)

@@ -7,6 +7,7 @@ from config.limits import ROUTE_LOOP_MS_MAX
 from routing.network import Market
 from routing.sourcing.estimate import estimate_ms
 from routing.sourcing.explain import LOSERS_MAX
+from routing.sourcing.opening import wait_hours, week_of
 from routing.sourcing.problem import Problem, RoutePlan
 from routing.sourcing.solve import solve
 from tests.unit.routing.problems import MARKET, line, order, place, stock
@@ -17,7 +18,7 @@ def opened(plan: RoutePlan) -> list[str]:
 
 
 def why(plan: RoutePlan) -> dict[str, str]:
-    return {loser.locations[0]: loser.reason for loser in plan.rejected}
+    return {name: loser.reason for loser in plan.rejected for name in loser.locations}
 
 
 def costs(plan: RoutePlan) -> dict[str, int]:
@@ -195,12 +196,23 @@ def test_risks_are_priced_per_parcel_and_per_unit() -> None:
     assert costs(plan) == {"parcel": 500, "reject_risk": 151, "pick": 150, "return_risk": 21}
 
 
-def test_only_the_first_losers_are_listed_and_the_rest_counted() -> None:
-    places = [place(f"p{i:02}", latitude=48 + i / 10) for i in range(30)]
-    held = stock(a={f"p{i:02}": 1 for i in range(25)})
-    plan = solve(order(places, held, line("a")))
-    assert len(plan.rejected) == LOSERS_MAX
-    assert plan.reasons[-1] == "more candidates lost: 4 dearer to open, 5 no_stock"
+def test_every_loser_is_named_and_the_first_ones_are_priced() -> None:
+    places = [place(f"p{i:02}", latitude=48 + i / 10) for i in range(40)]
+    held = stock(a={f"p{i:02}": 1 + i % 2 for i in range(35)})
+    plan = solve(order(places[:30], held, line("a", 2)))
+    priced = [loser.locations for loser in plan.rejected if loser.terms]
+    assert len(priced) == LOSERS_MAX
+    rest = {loser.reason: loser.locations for loser in plan.rejected if not loser.terms}
+    assert rest == {
+        "partial_stock": ("p22",),
+        "dearer": ("p21", "p23", "p24", "p25", "p26", "p27", "p28", "p29"),
+    }
+    wider = solve(order(places, held, line("a", 2)))
+    assert ("no_stock", tuple(f"p{i}" for i in range(35, 40))) in [
+        (loser.reason, loser.locations) for loser in wider.rejected
+    ]
+    named = [name for loser in wider.rejected for name in loser.locations]
+    assert sorted([*named, *opened(wider)]) == [one.id for one in places]
 
 
 def test_the_hash_changes_with_what_matters_and_survives_the_wire() -> None:
@@ -251,3 +263,40 @@ def test_equal_places_with_rising_prices_are_used_together_when_that_costs_less(
     plan = solve(order(places, stock(a={"p0": 3, "p1": 3}), line("a", 3), market=market))
     assert opened(plan) == ["p0", "p1"]
     assert plan.total_minor == 300
+
+
+def test_after_the_cut_off_a_parcel_is_late_where_a_pickup_is_not() -> None:
+    hours = {"mon": ("09:00", "19:00"), "tue": ("09:00", "19:00")}
+    there = place("p", opening_hours=hours, cut_off="16:00", handling_hours=2.0)
+    problem = order([there], stock(a={"p": 9}), line("a"), hours_left=4.0)
+    for moment, method, late in (
+        ((0, 15 * 60 + 59), "ship", False),
+        ((0, 16 * 60), "ship", True),
+        ((0, 16 * 60), "pickup", False),
+        ((0, 19 * 60), "pickup", True),
+        ((1, 8 * 60), "pickup", False),
+        ((2, 8 * 60), "pickup", True),
+    ):
+        asked = msgspec.structs.replace(problem, moment=moment, method=method)
+        assert ("late" in costs(solve(asked))) is late, (moment, method)
+
+
+def test_a_place_that_is_open_is_better_than_a_nearer_one_that_opens_too_late() -> None:
+    closed = place("near", opening_hours={"sat": ("09:00", "12:00")})
+    places = [closed, place("far", latitude=48.5)]
+    held = stock(a={"near": 1, "far": 1})
+    problem = order(places, held, line("a"), hours_left=24.0, moment=(0, 600))
+    assert opened(solve(problem)) == ["far"]
+    assert opened(solve(msgspec.structs.replace(problem, moment=(5, 600)))) == ["near"]
+
+
+def test_hours_past_midnight_go_on_in_the_morning() -> None:
+    week = week_of(place("p", opening_hours={"sun": ("22:00", "02:00")}), "pickup")
+    assert [wait_hours(week, at) for at in ((6, 21 * 60), (6, 23 * 60), (0, 60), (0, 120))] == [
+        1.0,
+        0.0,
+        0.0,
+        6 * 24 + 20.0,
+    ]
+    never = week_of(place("p", opening_hours={"sun": ("22:00", "23:00")}, cut_off="12:00"), "ship")
+    assert wait_hours(never, (0, 0)) == 7 * 24.0
