@@ -172,7 +172,7 @@ def _fetch(draft: Draft, message: Message, command: FetchOrder) -> Applied:
     known = draft.order_of_ref(command.order.source, command.order.ref)
     order_id = known.order.id if known else None
     if known and command.version and command.version <= known.order.source_version:
-        return "ignored", order_id, "stale: a newer version was read before"
+        return "ignored", order_id, "the order was read before, at this version or a newer one"
     fetch = Fetch(
         id=draft.facts.new_id(),
         source=message.source,

@@ -178,6 +178,7 @@ class FetchOrder(_Value, tag_field="command", tag="order.fetch", frozen=True, kw
 
     order: OrderKey
     version: Version = 0
+    """The order's version that it tells of, as the order itself has it; 0 where it tells none."""
 
 
 class Ignore(_Value, tag_field="command", tag="ignore", frozen=True, kw_only=True):

@@ -146,8 +146,9 @@ class EbayChannel:
     def _command(self, topic: str, notice: _Notification) -> Command:
         version, data = version_of(notice.event_date), bytes(notice.data)
         if topic == "ORDER_CONFIRMATION":
+            # The event's date is not the order's version, which eBay does not tell here.
             ref = read_json(data, _Confirmed).order.order_id
-            return FetchOrder(order=OrderKey(source=self._id, ref=ref), version=version)
+            return FetchOrder(order=OrderKey(source=self._id, ref=ref))
         if topic == "ITEM_MARKED_SHIPPED":
             ref = read_json(data, _OrderNamed).order_id
             return self._shipped(ref, version, notice.notification_id)
