@@ -2,12 +2,16 @@
 
 import msgspec
 
+from config.clock import to_us
 from config.ids import FulfilmentId
 from handlers.draft import Draft
 from handlers.lifecycle import derive_state, with_line_changes
 from store.gate_port import Cell
 from store.ports import OrderFile, Shift
-from store.records import Fulfilment, FulfilmentLine
+from store.records import Fulfilment, FulfilmentLine, Order
+
+_CLOCKS_APART_US = 24 * 3600 * 1_000_000
+"""A count's version beyond this is no time, and says nothing about when it was made."""
 
 
 def book_sale(draft: Draft, file: OrderFile) -> OrderFile:
@@ -27,6 +31,7 @@ def book_sale(draft: Draft, file: OrderFile) -> OrderFile:
         cell = Cell(line.sku, location)
         cells[cell] = cells.get(cell, Shift()).plus(Shift(on_hand=-line.unassigned))
     draft.move("shipped", order.market, cells, order_id=order.id, reason="sold at the counter")
+    _undo_counted(draft, order, cells)
     sold = {line.id: {"handed_off": line.unassigned} for line in lines}
     group = Fulfilment(
         id=FulfilmentId(draft.facts.new_id()),
@@ -52,3 +57,26 @@ def book_sale(draft: Draft, file: OrderFile) -> OrderFile:
     order = msgspec.structs.replace(order, state=state)
     file = draft.order_event(msgspec.structs.replace(file, order=order), event)
     return draft.fulfilment_event(file, group, "collected")
+
+
+def _undo_counted(draft: Draft, order: Order, cells: dict[Cell, Shift]) -> None:
+    """Give back what the location's owner had left out of its count before we heard of the sale.
+
+    An owner counts its own sales at once, and the count often comes first: it would be booked twice.
+    """
+    known = {
+        cell: Shift(on_hand=-shift.on_hand)
+        for cell, shift in cells.items()
+        if _is_counted(draft, order, cell)
+    }
+    if known:
+        reason = f"{order.source} had counted after this sale"
+        draft.move("counted", order.market, known, order_id=order.id, reason=reason)
+
+
+def _is_counted(draft: Draft, order: Order, cell: Cell) -> bool:
+    """Tell whether the source's own count at this cell is younger than the sale."""
+    if not draft.facts.directory.owns_stock(order.source, cell.location):
+        return False
+    latest_us = to_us(draft.facts.now) + _CLOCKS_APART_US
+    return to_us(order.placed_at) <= draft.level(cell).counted_version <= latest_us

@@ -139,13 +139,10 @@ def decode_document(document: bytes, source_id: str) -> Decoded:
 
 def _commands(order: _Order, source_id: str) -> tuple[Command, ...]:
     """Return the snapshot, and what fulfilments have reached: their notifications are thin too."""
-    if order.state not in ("OPEN", "COMPLETED", "CANCELED", "DRAFT"):
+    if reason := _no_order_yet(order):
+        return (ignored(reason),)
+    if order.state not in ("OPEN", "COMPLETED", "CANCELED"):
         return (suspected(f"order state {order.state}"),)
-    if order.returns and not order.line_items:
-        return (ignored("an order of returns; the money is told by the refund of its payment"),)
-    # A ticket that is still open at the till changes with every item; its sale comes COMPLETED.
-    if order.state == "DRAFT" or (order.state == "OPEN" and not order.fulfillments):
-        return (ignored("an open ticket; nothing is promised until it is completed"),)
     if order.total_money.currency == _NO_CURRENCY:
         return (suspected("an order without a currency"),)
     snapshot = _snapshot(order, source_id)
@@ -153,6 +150,18 @@ def _commands(order: _Order, source_id: str) -> tuple[Command, ...]:
         return (snapshot,)
     reports = (_report(order, part, source_id) for part in order.fulfillments)
     return (snapshot, *(report for report in reports if report))
+
+
+def _no_order_yet(order: _Order) -> str:
+    """Say why a document promises nothing, '' where it is an order.
+
+    A ticket that is still open at the till changes with every item; its sale comes COMPLETED.
+    """
+    if order.returns and not order.line_items:
+        return "an order of returns; the money is told by the refund of its payment"
+    if order.state == "DRAFT" or (order.state == "OPEN" and not order.fulfillments):
+        return "an open ticket; nothing is promised until it is completed"
+    return ""
 
 
 def _snapshot(order: _Order, source_id: str) -> PlaceOrder:

@@ -1,6 +1,5 @@
 """eBay: keys, headers, the handshake and the fetched order."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -8,7 +7,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from config.clock import to_us
 from config.errors import Misconfigured, Unreadable
 from handlers.commands import (
     Command,
