@@ -27,7 +27,7 @@ from handlers.commands import (
 )
 from handlers.desk import Facts
 from handlers.message import Message
-from handlers.parking import PAYMENT, decode_command
+from handlers.parking import PAYMENT, decode_command, unplaced
 from handlers.payments import tender_id
 from handlers.settle import place_of
 from handlers.stock import cell_of
@@ -65,6 +65,8 @@ def second_lookup(messages: list[Message], facts: Facts, found: Found) -> Lookup
         order = file.order
         lookup.exceptions |= {(order.id, code) for code in _ORDER_CODES}
         lookup.exceptions |= {(g.fulfilment.id, "SHORT_PICK") for g in file.fulfilments}
+        if any(line.unassigned > 0 for line in order.lines):
+            lookup.parents.add(unplaced((order.source, order.external_id)))
         if order.id in deciding:
             lookup.items |= {(order.source, line.item) for line in order.lines if not line.sku}
             lookup.skus |= {Sku(line.channel_sku) for line in order.lines if not line.sku}

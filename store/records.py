@@ -195,6 +195,8 @@ class Fulfilment(_Record, frozen=True, kw_only=True):
     promise_latest: datetime | None = None
     customer_label: str = ""
     tracking: str = ""
+    reported_as: str = ""
+    """What a channel or carrier calls these goods, once it has told of them: its source and id."""
     reason: str = ""
 
 
