@@ -58,6 +58,16 @@ async def test_an_older_count_changes_nothing(world: World) -> None:
     assert (await world.level("LAMP")).on_hand == 8
 
 
+@pytest.mark.parametrize("units", [(9, 8), (8, 9)])
+async def test_of_two_counts_in_one_second_the_lower_stands(
+    world: World, units: tuple[int, int]
+) -> None:
+    await world.stock(LAMP_leeds=10)
+    for n in units:
+        await world.send(count("LAMP", "leeds", n, version=5), source=POS)
+    assert (await world.level("LAMP")).on_hand == 8
+
+
 async def test_counts_of_one_batch_follow_each_other(world: World) -> None:
     await world.stock(LAMP_leeds=5)
     await world.ask(
