@@ -6,7 +6,7 @@ They come in any order, so each is merged by its own version and by what it can 
 import msgspec
 
 from config.ids import LineId, OrderId, SourceId
-from handlers.cancel import cancel_some
+from handlers.cancel import cancel_some, with_cuts
 from handlers.commands import OrderKey, RecordPayment, RecordRefund
 from handlers.draft import Draft, What
 from handlers.lifecycle import with_line_changes
@@ -169,9 +169,14 @@ def _refund_units(
         if asked.restock == "cancel":
             cancelled[line] = cancelled.get(line, 0) + asked.quantity
     order = with_line_changes(file.order, refunded)
+    apart = old is None and not told and order.state != "cancelled"
+    if apart:
+        never_sent = [asked for asked in command.lines if asked.restock == "cancel"]
+        units = tuple((asked.line_ref, asked.quantity) for asked in never_sent)
+        order = with_cuts(order, command.version, units)
     if order != file.order:
         file = draft.save(msgspec.structs.replace(file, order=order))
-    if old is None and cancelled and not told and order.state != "cancelled":
+    if apart and cancelled:
         cancel_some(draft, file, cancelled, "refunded before it was sent", "changed")
 
 

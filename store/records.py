@@ -123,6 +123,14 @@ class Refund(_Record, frozen=True, kw_only=True):
     source_version: int = 0
 
 
+class Cut(_Record, frozen=True):
+    """Units cancelled by a fact apart from the order: versions of it that are older still have them."""
+
+    version: int
+    line_ref: str
+    units: int
+
+
 class Order(_Record, frozen=True, kw_only=True):
     """One record for every channel. `version` counts its published events."""
 
@@ -147,6 +155,8 @@ class Order(_Record, frozen=True, kw_only=True):
     lines: tuple[OrderLine, ...]
     tenders: tuple[Tender, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    """Those that are newer than `source_version`."""
     total_minor: int = 0
     tax_minor: int = 0
     shipping_minor: int = 0
