@@ -101,7 +101,8 @@ def _tender(
         currency=command.currency,
         source_version=command.version,
     )
-    told = command.amount_minor
+    tender = msgspec.structs.replace(tender, parts=_parts(tender, command))
+    told = sum(amount for _, amount in tender.parts) if command.part_ref else command.amount_minor
     captured = max(tender.captured_minor, told if command.state == "captured" else 0)
     authorised = max(tender.authorised_minor, told if command.state == "authorised" else 0)
     tender = msgspec.structs.replace(
@@ -111,6 +112,12 @@ def _tender(
     if (command.version, _RANK[command.state]) <= newest:
         return tender
     return msgspec.structs.replace(tender, state=command.state, source_version=command.version)
+
+
+def _parts(tender: Tender, command: RecordPayment) -> tuple[tuple[str, int], ...]:
+    if command.state != "captured" or not command.part_ref:
+        return tender.parts
+    return tuple(sorted({**dict(tender.parts), command.part_ref: command.amount_minor}.items()))
 
 
 def _watch(draft: Draft, file: OrderFile, tender: Tender) -> None:

@@ -41,7 +41,7 @@ def report_fulfilment(draft: Draft, source: SourceId, command: ReportFulfilment)
         location = _place(draft, source, command) or file.order.location
         if location is None or any(line.id in units and not line.sku for line in file.order.lines):
             return None
-        group = gone_from(draft, file.order, location, units, _part_id(file, command))
+        group = gone_from(draft, file.order, location, units, _part_id(draft, file, command))
         group = msgspec.structs.replace(group, reported_as=name)
         file = _book(draft, file, group, command)
     if file is before:
@@ -141,7 +141,7 @@ def _split(
     )
     part = msgspec.structs.replace(
         group,
-        id=_part_id(file, command),
+        id=_part_id(draft, file, command),
         version=0,
         lines=lines,
         created_at=draft.facts.now,
@@ -149,9 +149,13 @@ def _split(
     return draft.fulfilment_event(file, without(group, taken), "changed"), part
 
 
-def _part_id(file: OrderFile, command: ReportFulfilment) -> FulfilmentId:
-    """Return the id of the group that this report splits off, the same at every repeat."""
-    return FulfilmentId(str(uuid5(UUID(file.order.id), command.fulfilment_ref)))
+def _part_id(draft: Draft, file: OrderFile, command: ReportFulfilment) -> FulfilmentId:
+    """Return the id of the group that this report makes, the same whenever it is applied anew.
+
+    One that tells of more units at every repeat makes another group each time.
+    """
+    part = FulfilmentId(str(uuid5(UUID(file.order.id), command.fulfilment_ref)))
+    return part if find_group(file, part) is None else FulfilmentId(draft.facts.new_id())
 
 
 def _follow(

@@ -104,6 +104,8 @@ class Tender(_Record, frozen=True, kw_only=True):
     currency: str
     authorised_minor: int = 0
     captured_minor: int = 0
+    parts: tuple[tuple[str, int], ...] = ()
+    """Captures that were told one by one: the id and the amount of each."""
     version: int = 0
     source_version: int = 0
 

@@ -249,6 +249,18 @@ async def test_a_report_told_twice_takes_no_other_groups_goods(world: World) -> 
     assert (await world.order()).state == "fulfilled"
 
 
+async def test_a_report_that_grows_takes_only_what_is_new(world: World) -> None:
+    await world.stock(LAMP_leeds=5, RUG_leeds=5, MUG_leeds=5)
+    await world.send(order(asked=lines(LAMP=1, RUG=1, MUG=1)))
+    await world.send(report("handed_off", LAMP=1))
+    await world.send(report("handed_off", LAMP=1, RUG=1))
+    groups = [(group.state, _units(group)) for group in await world.groups()]
+    assert ("assigned", {"mug": 1}) in groups
+    assert sum(state == "handed_off" for state, _ in groups) == 2
+    await world.send(report("handed_off", LAMP=1, RUG=1, MUG=1))
+    assert (await world.order()).state == "fulfilled"
+
+
 async def test_our_own_hand_off_that_a_channel_tells_back_moves_nothing_more(world: World) -> None:
     await world.stock(LAMP_leeds=1, LAMP_york=1)
     await world.send(order(asked=lines(LAMP=2)))
