@@ -40,7 +40,7 @@ from handlers.fulfil import act_on_fulfilment
 from handlers.holds import ask_for_hold, end_hold
 from handlers.message import Message
 from handlers.outcome import Applied, together
-from handlers.parking import PAYMENT, expire_parked, park, take_waiting
+from handlers.parking import PAYMENT, expire_parked, park, take_waiting, unplaced
 from handlers.payments import record_payment, record_refund
 from handlers.report import report_fulfilment
 from handlers.settle import remap, settle_or_route
@@ -81,7 +81,7 @@ def _apply(  # noqa: C901, PLR0911, PLR0912 - one case for each action
         case ImportCatalog():
             return import_catalog(draft, task), None
         case DecideOrders():
-            return _decide(draft, task), None
+            return _decide(draft, message, task), None
         case ExpireParked():
             return expire_parked(draft, task), None
         case SettleFetch():
@@ -172,7 +172,7 @@ def _fetch(draft: Draft, message: Message, command: FetchOrder) -> Applied:
     known = draft.order_of_ref(command.order.source, command.order.ref)
     order_id = known.order.id if known else None
     if known and command.version and command.version <= known.order.source_version:
-        return "ignored", order_id, "stale: a newer version was read before"
+        return "ignored", order_id, "the order was read before, at this version or a newer one"
     fetch = Fetch(
         id=draft.facts.new_id(),
         source=message.source,
@@ -199,11 +199,12 @@ def _settle_fetch(draft: Draft, command: SettleFetch) -> Applied:
     return "applied", None, command.failed
 
 
-def _decide(draft: Draft, command: DecideOrders) -> Applied:
+def _decide(draft: Draft, message: Message, command: DecideOrders) -> Applied:
     for order_id in command.order_ids:
         file = draft.order(OrderId(order_id))
         if file is None or file.order.state == "cancelled":
             continue
-        file = remap(draft, msgspec.structs.replace(file, undecided=False))
-        settle_or_route(draft, file)
+        order = remap(draft, msgspec.structs.replace(file, undecided=False)).order
+        _apply_children(draft, message, unplaced((order.source, order.external_id)))
+        settle_or_route(draft, draft.order(order.id) or file)
     return "applied", None, f"{len(command.order_ids)} orders"

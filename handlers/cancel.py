@@ -19,7 +19,7 @@ from handlers.outcome import Applied
 from handlers.settle import settle_or_route
 from store.gate_port import Cell
 from store.ports import OrderFile, Shift
-from store.records import Fulfilment, Order
+from store.records import Cut, Fulfilment, Order
 
 _OPEN_CODES = ("UNFILLABLE", "UNMAPPED_ITEM", "UNMAPPED_PLACE")
 
@@ -39,10 +39,38 @@ def cancel_order(draft: Draft, command: CancelOrder) -> Applied | None:
     if not command.lines:
         cancel_everything(draft, file, command.reason)
         return "applied", order.id, ""
-    if 0 < command.version <= order.source_version:
-        return "ignored", order.id, "stale: a newer version of the order has told it"
+    if reason := _told_before(order, command):
+        return "ignored", order.id, reason
+    order = with_cuts(order, command.version, _units(command))
+    file = draft.save(msgspec.structs.replace(file, order=order))
     cancel_some(draft, file, _wanted(order, command), command.reason, "amended")
     return "applied", order.id, ""
+
+
+def _units(command: CancelOrder) -> tuple[tuple[str, int], ...]:
+    return tuple((asked.line_ref, asked.quantity) for asked in command.lines)
+
+
+def _told_before(order: Order, command: CancelOrder) -> str:
+    """Say how a cancel of some units is told already, '' where it is not, or has no version."""
+    if not command.version:
+        return ""
+    if command.version <= order.source_version:
+        return "stale: a newer version of the order has told it"
+    if {Cut(command.version, *one) for one in _units(command)} <= set(order.cuts):
+        return "these units of this version are cancelled already"
+    return ""
+
+
+def with_cuts(order: Order, version: int, units: tuple[tuple[str, int], ...]) -> Order:
+    """Remember units that are cancelled apart from the order, until a version of it knows of them.
+
+    Without a version nobody can tell which of the two is newer.
+    """
+    if version <= order.source_version:
+        return order
+    cuts = tuple(Cut(version, line_ref, count) for line_ref, count in units if count)
+    return msgspec.structs.replace(order, cuts=(*order.cuts, *cuts))
 
 
 def cancel_everything(draft: Draft, file: OrderFile, reason: str) -> OrderFile:

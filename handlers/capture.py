@@ -129,15 +129,12 @@ def _line(draft: Draft, source: str, asked: LineAsked) -> OrderLine:
 
 
 def _asked(order: Order, command: PlaceOrder) -> dict[str, int]:
-    """Return the units of each line that shall be left.
-
-    A version that is older than a refund does not know of it: what that has cancelled stays so.
-    """
-    newer = any(refund.source_version > command.version for refund in order.refunds)
-    gone = {line.line_ref: min(line.refunded, line.cancelled) for line in order.lines if newer}
-    return {
-        line.line_ref: max(0, line.quantity - gone.get(line.line_ref, 0)) for line in command.lines
-    }
+    """Return the units of each line that shall be left: a version knows of no cut newer than itself."""
+    left = {line.line_ref: line.quantity for line in command.lines}
+    for cut in order.cuts:
+        if cut.version > command.version and cut.line_ref in left:
+            left[cut.line_ref] = max(0, left[cut.line_ref] - cut.units)
+    return left
 
 
 def _differs(order: Order, command: PlaceOrder) -> bool:
@@ -162,6 +159,7 @@ def _amend(draft: Draft, file: OrderFile, command: PlaceOrder) -> Applied:
     file, moved = _with_delivery(draft, file, command.delivery)
     file = _with_more(draft, file, command, tie=tie)
     file = _with_fewer(draft, file, command)
+    file = _without_old_cuts(draft, file, command.version)
     if not moved and file.order.lines == before.lines:
         note = "a newer version brought no change of lines"
         draft.save(draft.note(file, "order.confirmed", note))
@@ -170,6 +168,13 @@ def _amend(draft: Draft, file: OrderFile, command: PlaceOrder) -> Applied:
     if file.order.state != "cancelled":
         settle_or_route(draft, file, place=command.delivery.place)
     return "applied", order.id, ""
+
+
+def _without_old_cuts(draft: Draft, file: OrderFile, version: int) -> OrderFile:
+    """Forget the cuts that this version, and so every version to come, knows of."""
+    cuts = tuple(cut for cut in file.order.cuts if cut.version > version)
+    order = msgspec.structs.replace(file.order, cuts=cuts)
+    return draft.save(msgspec.structs.replace(file, order=order))
 
 
 def _with_delivery(draft: Draft, file: OrderFile, delivery: Delivery) -> tuple[OrderFile, bool]:

@@ -117,6 +117,8 @@ class RecordPayment(_Value, tag_field="command", tag="payment", frozen=True, kw_
     """The total so far in this state, not the change."""
     currency: Currency
     version: Version = 0
+    part_ref: Text = ""
+    """One of several captures that add up, by its own id: the amount is then this part's alone."""
 
 
 class RefundLine(_Value, frozen=True, kw_only=True):
@@ -178,6 +180,7 @@ class FetchOrder(_Value, tag_field="command", tag="order.fetch", frozen=True, kw
 
     order: OrderKey
     version: Version = 0
+    """The order's version that it tells of, as the order itself has it; 0 where it tells none."""
 
 
 class Ignore(_Value, tag_field="command", tag="ignore", frozen=True, kw_only=True):

@@ -39,6 +39,17 @@ class Platform(msgspec.Struct, frozen=True):
     orders: OrderSource
 
 
+class _Read(msgspec.Struct, frozen=True):
+    """What a platform showed: the order as a message, and its version where that is comparable."""
+
+    message: Message
+    version: int | None
+
+    def is_behind(self, fetch: Fetch) -> bool:
+        """Tell whether the platform showed an older order than it had told of."""
+        return self.version is not None and self.version < fetch.version
+
+
 class Completer:
     """Completes thin notifications; each order is read once for all its notifications due."""
 
@@ -91,10 +102,16 @@ class Completer:
         if isinstance(found, str):
             await self._retry(fetches, found)
             return
-        await self._intake.submit(found)
-        await self._settle(fetches)
+        await self._intake.submit(found.message)
+        behind = [fetch for fetch in fetches if found.is_behind(fetch)]
+        if len(behind) < len(fetches):
+            await self._settle([fetch for fetch in fetches if fetch not in behind])
+        if behind:
+            newest = max(fetch.version for fetch in behind)
+            reason = f"the platform still shows version {found.version}, and told of {newest}"
+            await self._retry(behind, reason)
 
-    async def _read(self, source: SourceId, order_ref: str, platform: Platform) -> Message | str:
+    async def _read(self, source: SourceId, order_ref: str, platform: Platform) -> _Read | str:
         """Read an order as a message, or say why that is not possible now."""
         try:
             document = await platform.orders.read(order_ref)
@@ -107,10 +124,10 @@ class Completer:
             _log.error("fetch.defect", source=source, exc_info=defect)
             return f"cannot be read: {type(defect).__name__}"
 
-    def _message(self, source: SourceId, channel: Channel, document: bytes) -> Message:
+    def _message(self, source: SourceId, channel: Channel, document: bytes) -> _Read:
         decoded = channel.decode_order(document)
         now = self._clock.now()
-        return Message(
+        message = Message(
             id=MessageId(self._ids.new(to_ms(now))),
             source=source,
             key=decoded.key,
@@ -122,6 +139,7 @@ class Completer:
             tasks=decoded.commands,
             by=f"read from {source}",
         )
+        return _Read(message, decoded.version)
 
     async def _settle(self, fetches: list[Fetch]) -> None:
         first = fetches[0]

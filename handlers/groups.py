@@ -3,8 +3,11 @@
 import msgspec
 
 from config.ids import FulfilmentId, LineId, LocationId, OperationId
+from handlers.commands import ReportFulfilment
 from handlers.draft import Draft
 from handlers.lifecycle import derive_state, with_line_changes
+from handlers.parking import take_waiting, unplaced
+from handlers.report import report_fulfilment
 from routing.sourcing.problem import Assignment
 from store.gate_port import Cell
 from store.ports import FulfilmentFile, OrderFile
@@ -37,7 +40,16 @@ def assign(
     file = _routed(draft, file, groups)
     for group in groups:
         file = draft.fulfilment_event(file, group, "assigned")
-    return file
+    return _after_reports(draft, file)
+
+
+def _after_reports(draft: Draft, file: OrderFile) -> OrderFile:
+    """Follow the reports that came before anybody knew from where the goods would leave."""
+    order = file.order
+    for source, command in take_waiting(draft, unplaced((order.source, order.external_id))):
+        if isinstance(command, ReportFulfilment):
+            report_fulfilment(draft, source, command)
+    return draft.order(order.id) or file
 
 
 def _routed(draft: Draft, file: OrderFile, groups: list[Fulfilment]) -> OrderFile:

@@ -27,8 +27,9 @@ from handlers.commands import (
 )
 from handlers.desk import Facts
 from handlers.message import Message
-from handlers.parking import PAYMENT, decode_command
+from handlers.parking import PAYMENT, decode_command, unplaced
 from handlers.payments import tender_id
+from handlers.settle import place_of
 from handlers.stock import cell_of
 from store.gate_port import Cell
 from store.ports import Found, Lookup, MessageKey
@@ -64,6 +65,8 @@ def second_lookup(messages: list[Message], facts: Facts, found: Found) -> Lookup
         order = file.order
         lookup.exceptions |= {(order.id, code) for code in _ORDER_CODES}
         lookup.exceptions |= {(g.fulfilment.id, "SHORT_PICK") for g in file.fulfilments}
+        if any(line.unassigned > 0 for line in order.lines):
+            lookup.parents.add(unplaced((order.source, order.external_id)))
         if order.id in deciding:
             lookup.items |= {(order.source, line.item) for line in order.lines if not line.sku}
             lookup.skus |= {Sku(line.channel_sku) for line in order.lines if not line.sku}
@@ -94,7 +97,7 @@ def merge(found: Found, more: Found) -> Found:
 
 
 def cells_of(messages: list[Message], facts: Facts, found: Found) -> frozenset[Cell]:
-    """Return the stock cells whose present level a count or an import starts from."""
+    """Return the stock cells whose present level a count, an import or a sale starts from."""
     imported = {
         Cell(row.sku, row.location)
         for message in messages
@@ -102,7 +105,8 @@ def cells_of(messages: list[Message], facts: Facts, found: Found) -> frozenset[C
         if isinstance(task, ImportStock)
         for row in task.rows
     }
-    return frozenset(imported | {cell for _, cell in _counted(messages, facts, found)})
+    counted = {cell for _, cell in _counted(messages, facts, found)}
+    return frozenset(imported | counted | _sold(messages, facts, found))
 
 
 def committed_of(
@@ -120,6 +124,30 @@ def _counted(messages: list[Message], facts: Facts, found: Found) -> set[tuple[S
         if isinstance(task, CountStock)
         for count in task.counts
         if (cell := cell_of(facts, found, message.source, count))
+    }
+
+
+def _sold(messages: list[Message], facts: Facts, found: Found) -> set[Cell]:
+    """Return the cells of counter sales whose own source counts the location's stock."""
+    sold: list[tuple[str, str, list[tuple[str, str]]]] = [
+        (task.order.source, task.delivery.place, [(line.item, line.sku) for line in task.lines])
+        for message in messages
+        for task in message.tasks
+        if isinstance(task, PlaceOrder) and task.delivery.method == "handed_over"
+    ]
+    for file in found.orders.values():
+        order = file.order
+        if order.method == "handed_over":
+            place = order.location or place_of(order)
+            items = [(line.item, line.sku or line.channel_sku) for line in order.lines]
+            sold.append((order.source, place, items))
+    return {
+        Cell(sku, location)
+        for source, place, items in sold
+        if (location := facts.directory.location_of(SourceId(source), place))
+        and facts.directory.owns_stock(SourceId(source), location)
+        for item, own in items
+        if (sku := found.sku_of_item.get((SourceId(source), item)) or Sku(own))
     }
 
 

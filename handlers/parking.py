@@ -23,6 +23,7 @@ from store.ports import Parked, Ref
 Child = CancelOrder | RecordPayment | RecordRefund | ReportFulfilment
 decode_command = msgspec.json.Decoder(Command).decode
 PAYMENT = "payment:"
+UNPLACED = "unplaced:"
 
 
 def parent_of(source: SourceId, child: Child) -> Ref:
@@ -34,13 +35,22 @@ def parent_of(source: SourceId, child: Child) -> Ref:
     return source, PAYMENT
 
 
+def unplaced(order: Ref) -> Ref:
+    """Return the key under which a report waits for the goods of a known order to be placed."""
+    source, ref = order
+    return source, UNPLACED + ref
+
+
 def park(draft: Draft, message: Message, child: Child) -> Applied:
     """Keep a child until its parent comes; after the deadline it becomes a visible work item."""
     now = draft.facts.now
+    parent = parent_of(message.source, child)
+    if isinstance(child, ReportFulfilment) and draft.order_of_ref(*parent):
+        parent = unplaced(parent)
     draft.park(
         Parked(
             id=draft.facts.new_id(),
-            parent=parent_of(message.source, child),
+            parent=parent,
             message=(message.source, message.key),
             parked_us=to_us(now),
             deadline_us=to_us(now + timedelta(seconds=PARKED_S_MAX)),

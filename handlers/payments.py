@@ -6,7 +6,7 @@ They come in any order, so each is merged by its own version and by what it can 
 import msgspec
 
 from config.ids import LineId, OrderId, SourceId
-from handlers.cancel import cancel_some
+from handlers.cancel import cancel_some, with_cuts
 from handlers.commands import OrderKey, RecordPayment, RecordRefund
 from handlers.draft import Draft, What
 from handlers.lifecycle import with_line_changes
@@ -101,7 +101,8 @@ def _tender(
         currency=command.currency,
         source_version=command.version,
     )
-    told = command.amount_minor
+    tender = msgspec.structs.replace(tender, parts=_parts(tender, command))
+    told = sum(amount for _, amount in tender.parts) if command.part_ref else command.amount_minor
     captured = max(tender.captured_minor, told if command.state == "captured" else 0)
     authorised = max(tender.authorised_minor, told if command.state == "authorised" else 0)
     tender = msgspec.structs.replace(
@@ -111,6 +112,12 @@ def _tender(
     if (command.version, _RANK[command.state]) <= newest:
         return tender
     return msgspec.structs.replace(tender, state=command.state, source_version=command.version)
+
+
+def _parts(tender: Tender, command: RecordPayment) -> tuple[tuple[str, int], ...]:
+    if command.state != "captured" or not command.part_ref:
+        return tender.parts
+    return tuple(sorted({**dict(tender.parts), command.part_ref: command.amount_minor}.items()))
 
 
 def _watch(draft: Draft, file: OrderFile, tender: Tender) -> None:
@@ -169,9 +176,14 @@ def _refund_units(
         if asked.restock == "cancel":
             cancelled[line] = cancelled.get(line, 0) + asked.quantity
     order = with_line_changes(file.order, refunded)
+    apart = old is None and not told and order.state != "cancelled"
+    if apart:
+        never_sent = [asked for asked in command.lines if asked.restock == "cancel"]
+        units = tuple((asked.line_ref, asked.quantity) for asked in never_sent)
+        order = with_cuts(order, command.version, units)
     if order != file.order:
         file = draft.save(msgspec.structs.replace(file, order=order))
-    if old is None and cancelled and not told and order.state != "cancelled":
+    if apart and cancelled:
         cancel_some(draft, file, cancelled, "refunded before it was sent", "changed")
 
 

@@ -4,21 +4,26 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from config.ids import FulfilmentId, LineId, SourceId
+from config.ids import FulfilmentId, LineId, LocationId, SourceId
 from handlers.cancel import without
 from handlers.commands import ReportFulfilment
 from handlers.draft import Draft
 from handlers.fulfil import find_group, move_on, units_of
 from handlers.lifecycle import is_open
 from handlers.outcome import Applied
+from handlers.sell import book_gone, gone_from
+from handlers.settle import settle_or_route
 from store.ports import OrderFile
 from store.records import Fulfilment, FulfilmentState
 
-_ENDED = frozenset({"cancelled", "rejected", "collected", "delivered"})
+_VOID = frozenset({"cancelled", "rejected"})
 
 
 def report_fulfilment(draft: Draft, source: SourceId, command: ReportFulfilment) -> Applied | None:
-    """Follow what a channel or carrier says about goods; None: the order is not known yet."""
+    """Follow what a channel or carrier says about goods.
+
+    None: the order is not known yet, or nobody can say yet from where some of the units have left.
+    """
     file = draft.order_of_ref(command.order.source, command.order.ref)
     if file is None:
         return None
@@ -26,17 +31,21 @@ def report_fulfilment(draft: Draft, source: SourceId, command: ReportFulfilment)
     if command.state in {"open", "ready", "cancelled"}:
         reason = f"the channel's fulfilment is {command.state}: nothing to follow"
         return "ignored", order_id, reason
-    groups = _concerned(draft, source, file, command)
-    if not groups:
-        return "ignored", order_id, "no fulfilment of ours is concerned"
-    before = file
-    left = _reported(file, command)
-    for group in groups:
+    before, left = file, _reported(file, command)
+    name = f"{source}:{command.fulfilment_ref}"
+    for group in _concerned(draft, source, file, command, name):
         file, part = _part(draft, file, group, left, command)
         if part is not None:
-            file = _follow(draft, file, part, command)
+            file = _follow(draft, file, part, command, name)
+    if units := _nobodys(file, left, name):
+        location = _place(draft, source, command) or file.order.location
+        if location is None or any(line.id in units and not line.sku for line in file.order.lines):
+            return None
+        group = gone_from(draft, file.order, location, units, _part_id(draft, file, command))
+        group = msgspec.structs.replace(group, reported_as=name)
+        file = _book(draft, file, group, command)
     if file is before:
-        return "ignored", order_id, "our fulfilments are that far already"
+        return "ignored", order_id, "nothing of ours is concerned, or it is that far already"
     return "applied", order_id, ""
 
 
@@ -52,21 +61,26 @@ def _reported(file: OrderFile, command: ReportFulfilment) -> dict[LineId, int] |
     return left
 
 
-def _concerned(
-    draft: Draft, source: SourceId, file: OrderFile, command: ReportFulfilment
-) -> list[Fulfilment]:
-    """Return the fulfilments at the reported place, else all; what this report's name made first.
+def _place(draft: Draft, source: SourceId, command: ReportFulfilment) -> LocationId | None:
+    return draft.facts.directory.location_of(source, command.place) if command.place else None
 
-    Goods that have left are the first that can be on their way or arrive.
+
+def _concerned(
+    draft: Draft, source: SourceId, file: OrderFile, command: ReportFulfilment, name: str
+) -> list[Fulfilment]:
+    """Return what this report's name has moved before, then what no other report has told of.
+
+    Of the others, those at the reported place, else all; goods that have left come first, as it may
+    be our own hand-off that comes back. What a report has told of is never another report's.
     """
-    own = _part_id(file, command)
-    groups = [g.fulfilment for g in file.fulfilments]
-    if any(group.id == own for group in groups):
-        groups = [group for group in groups if group.id == own]
-    alive = [group for group in groups if group.state not in _ENDED]
-    place = draft.facts.directory.location_of(source, command.place) if command.place else None
-    here = [group for group in alive if group.location == place]
-    return sorted(here or alive, key=is_open)
+    groups = [g.fulfilment for g in file.fulfilments if g.fulfilment.state not in _VOID]
+    own = [group for group in groups if group.reported_as == name]
+    if own and not command.lines:
+        return own
+    free = [group for group in groups if not group.reported_as]
+    place = _place(draft, source, command)
+    here = [group for group in free if group.location == place]
+    return [*own, *sorted(here or free, key=is_open)]
 
 
 def _part(
@@ -79,8 +93,6 @@ def _part(
     """Return the part of a group that is reported; a smaller part becomes a group of its own."""
     if left is None:
         return file, group
-    if not is_open(group) and command.state in {"handed_off", "collected"}:
-        return file, None
     have = units_of(group)
     taken = {line: min(units, left.get(line, 0)) for line, units in have.items()}
     for line, units in taken.items():
@@ -90,6 +102,29 @@ def _part(
     if taken == have or not is_open(group):
         return file, group
     return _split(draft, file, group, taken, command)
+
+
+def _nobodys(file: OrderFile, left: dict[LineId, int] | None, name: str) -> dict[LineId, int]:
+    """Return the reported units that no fulfilment of ours has; a counter sale books its own."""
+    order = file.order
+    if order.method == "handed_over":
+        return {}
+    if left is None and any(group.fulfilment.reported_as == name for group in file.fulfilments):
+        left = {}
+    units = {
+        line.id: line.unassigned if left is None else min(line.unassigned, left.get(line.id, 0))
+        for line in order.lines
+        if line.requires_shipping
+    }
+    return {line: count for line, count in units.items() if count > 0}
+
+
+def _book(draft: Draft, file: OrderFile, group: Fulfilment, command: ReportFulfilment) -> OrderFile:
+    """Book units that left before we had placed them, so that they are not sent once more."""
+    file = book_gone(draft, file, group, "sent before it was placed")
+    group = find_group(file, group.id) or group
+    file = _follow(draft, file, group, command, group.reported_as)
+    return settle_or_route(draft, file)
 
 
 def _split(
@@ -106,7 +141,7 @@ def _split(
     )
     part = msgspec.structs.replace(
         group,
-        id=_part_id(file, command),
+        id=_part_id(draft, file, command),
         version=0,
         lines=lines,
         created_at=draft.facts.now,
@@ -114,25 +149,32 @@ def _split(
     return draft.fulfilment_event(file, without(group, taken), "changed"), part
 
 
-def _part_id(file: OrderFile, command: ReportFulfilment) -> FulfilmentId:
-    """Return the id of the group that this report splits off, the same at every repeat."""
-    return FulfilmentId(str(uuid5(UUID(file.order.id), command.fulfilment_ref)))
+def _part_id(draft: Draft, file: OrderFile, command: ReportFulfilment) -> FulfilmentId:
+    """Return the id of the group that this report makes, the same whenever it is applied anew.
+
+    One that tells of more units at every repeat makes another group each time.
+    """
+    part = FulfilmentId(str(uuid5(UUID(file.order.id), command.fulfilment_ref)))
+    return part if find_group(file, part) is None else FulfilmentId(draft.facts.new_id())
 
 
 def _follow(
-    draft: Draft, file: OrderFile, group: Fulfilment, command: ReportFulfilment
+    draft: Draft, file: OrderFile, group: Fulfilment, command: ReportFulfilment, name: str
 ) -> OrderFile:
     tracking = command.tracking or group.tracking
+    told = msgspec.structs.replace(group, tracking=tracking, reported_as=name)
     if is_open(group):
         collected = group.method == "pickup" or command.state == "collected"
         first: FulfilmentState = "collected" if collected else "handed_off"
-        moved = msgspec.structs.replace(group, state=first, tracking=tracking)
+        moved = msgspec.structs.replace(told, state=first)
         file = move_on(draft, file, group, moved, first)
-        group = find_group(file, group.id) or moved
+    elif told != group:
+        file = draft.fulfilment_event(file, told, "changed")
+    group = find_group(file, group.id) or told
     if command.state == "in_transit" and group.state == "handed_off":
-        moved = msgspec.structs.replace(group, state="in_transit", tracking=tracking)
+        moved = msgspec.structs.replace(group, state="in_transit")
         file = draft.fulfilment_event(file, moved, "changed")
     if command.state == "delivered" and group.state in {"handed_off", "in_transit"}:
-        moved = msgspec.structs.replace(group, state="delivered", tracking=tracking)
+        moved = msgspec.structs.replace(group, state="delivered")
         file = move_on(draft, file, group, moved, "delivered")
     return file

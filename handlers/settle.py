@@ -19,7 +19,7 @@ def settle_or_route(draft: Draft, file: OrderFile, *, place: str = "") -> OrderF
     `place` is what the channel calls the place; a held order remembers it.
     """
     order = file.order
-    place = place or _place_of(order)
+    place = place or place_of(order)
     unmapped = sorted({line.item or line.line_ref for line in _to_place(order) if not line.sku})
     no_place = order.method in {"pickup", "handed_over"} and order.location is None
     _show(draft, file, unmapped, place if no_place else None)
@@ -44,7 +44,7 @@ def remap(draft: Draft, file: OrderFile) -> OrderFile:
         line if line.sku else msgspec.structs.replace(line, sku=sku_of(draft, order.source, line))
         for line in order.lines
     )
-    place = order.location or location_of(draft, order.source, _place_of(order))
+    place = order.location or location_of(draft, order.source, place_of(order))
     order = msgspec.structs.replace(order, lines=lines, location=place)
     return draft.save(msgspec.structs.replace(file, order=order))
 
@@ -68,7 +68,8 @@ def _to_place(order: Order) -> list[OrderLine]:
     return [line for line in order.lines if line.requires_shipping and line.unassigned > 0]
 
 
-def _place_of(order: Order) -> str:
+def place_of(order: Order) -> str:
+    """Return what the channel calls the place that a held order waits for; '' where it does not."""
     reasons = (reason.partition(":") for reason in order.hold_reasons)
     return next((place for code, _, place in reasons if code == PLACE), "")
 

@@ -38,7 +38,7 @@ def _count(draft: Draft, source: SourceId, count: Count) -> Applied:
     draft.resolve_exception("UNMAPPED_PLACE", f"{source}:{count.place}")
     draft.resolve_exception("UNMAPPED_ITEM", f"{source}:{count.item or count.sku}")
     level = draft.level(cell)
-    if count.version <= level.counted_version:
+    if count.version < level.counted_version:
         return "ignored", None, "stale: a newer count was applied before"
     on_hand = count.quantity
     if count.meaning == "available":
@@ -46,6 +46,9 @@ def _count(draft: Draft, source: SourceId, count: Count) -> Applied:
         on_hand += draft.committed(source, cell) + level.unavailable
     if not facts.directory.owns_stock(source, cell.location):
         return _compare(draft, source, cell, level, on_hand)
+    # Channels with whole seconds count twice in one: nobody knows which is newer, so the lower stands.
+    if count.version == level.counted_version and on_hand >= level.on_hand:
+        return "ignored", None, "stale: a count of this version was applied before"
     change = Shift(on_hand=on_hand - level.on_hand, counted_version=count.version)
     draft.move("counted", _market(facts, cell.location), {cell: change}, reason=f"by {source}")
     return "applied", None, ""

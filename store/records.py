@@ -105,6 +105,8 @@ class Tender(_Record, frozen=True, kw_only=True):
     currency: str
     authorised_minor: int = 0
     captured_minor: int = 0
+    parts: tuple[tuple[str, int], ...] = ()
+    """Captures that were told one by one: the id and the amount of each."""
     version: int = 0
     source_version: int = 0
 
@@ -122,6 +124,14 @@ class Refund(_Record, frozen=True, kw_only=True):
     currency: str
     version: int = 0
     source_version: int = 0
+
+
+class Cut(_Record, frozen=True):
+    """Units cancelled by a fact apart from the order: versions of it that are older still have them."""
+
+    version: int
+    line_ref: str
+    units: int
 
 
 class Order(_Record, frozen=True, kw_only=True):
@@ -148,6 +158,8 @@ class Order(_Record, frozen=True, kw_only=True):
     lines: tuple[OrderLine, ...]
     tenders: tuple[Tender, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    """Those that are newer than `source_version`."""
     total_minor: int = 0
     tax_minor: int = 0
     shipping_minor: int = 0
@@ -196,6 +208,8 @@ class Fulfilment(_Record, frozen=True, kw_only=True):
     promise_latest: datetime | None = None
     customer_label: str = ""
     tracking: str = ""
+    reported_as: str = ""
+    """What a channel or carrier calls these goods, once it has told of them: its source and id."""
     reason: str = ""
 
 

@@ -34,12 +34,14 @@ class Decoded(msgspec.Struct, frozen=True):
     channel's own word for its kind. Commands apply in this order, together or not at all.
     `fingerprint` is the SHA-256 of what must be the same when the key comes again; None means the
     whole body (some platforms change a counter or a date in each delivery of one fact).
+    `version` is that of a fetched order, where its notifications number it alike; else None.
     """
 
     key: str
     topic: str
     commands: tuple[Command, ...]
     fingerprint: bytes | None = None
+    version: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

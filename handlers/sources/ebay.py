@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from config.errors import Misconfigured, Unauthenticated
-from handlers.commands import Command, FetchOrder, OrderKey, ReportFulfilment
+from handlers.commands import Command, FetchOrder, OrderKey
 from handlers.sources.channel import (
     Account,
     Answer,
@@ -28,7 +28,6 @@ from handlers.sources.channel import (
 from handlers.sources.ebay_order import decode_document
 from handlers.sources.options import ChannelOptions
 from handlers.sources.signatures import from_base64, header, to_base64
-from handlers.sources.times import Moment, version_of
 from handlers.sources.translation import decoded, ignored, repeatable, suspected
 
 _IGNORED = {
@@ -66,7 +65,6 @@ class _Metadata(msgspec.Struct, frozen=True):
 
 class _Notification(msgspec.Struct, frozen=True, rename="camel"):
     notification_id: Annotated[str, msgspec.Meta(min_length=1)]
-    event_date: Moment
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -144,23 +142,17 @@ class EbayChannel:
         return repeatable(found, bytes(notice.data))
 
     def _command(self, topic: str, notice: _Notification) -> Command:
-        version, data = version_of(notice.event_date), bytes(notice.data)
+        data = bytes(notice.data)
+        # The event's date is not the order's version, which eBay does not tell here.
         if topic == "ORDER_CONFIRMATION":
-            ref = read_json(data, _Confirmed).order.order_id
-            return FetchOrder(order=OrderKey(source=self._id, ref=ref), version=version)
+            return self._fetch(read_json(data, _Confirmed).order.order_id)
+        # It tells of one item; the order itself says which of its lines have been sent by now.
         if topic == "ITEM_MARKED_SHIPPED":
-            ref = read_json(data, _OrderNamed).order_id
-            return self._shipped(ref, version, notice.notification_id)
+            return self._fetch(read_json(data, _OrderNamed).order_id)
         return ignored(_IGNORED[topic]) if topic in _IGNORED else suspected(f"topic {topic}")
 
-    def _shipped(self, ref: str, version: int, notification_id: str) -> Command:
-        """Report the order as shipped; what else eBay says about the item has no published form."""
-        return ReportFulfilment(
-            order=OrderKey(source=self._id, ref=ref),
-            fulfilment_ref=notification_id,
-            state="handed_off",
-            version=version,
-        )
+    def _fetch(self, ref: str) -> Command:
+        return FetchOrder(order=OrderKey(source=self._id, ref=ref))
 
     def handshake(self, request: Request) -> Answer | None:
         """Answer the endpoint challenge: SHA-256 of code, token and endpoint, in hex."""

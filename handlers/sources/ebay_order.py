@@ -13,13 +13,18 @@ from handlers.commands import (
     Command,
     Delivery,
     LineAsked,
+    LineQuantity,
     OrderKey,
     PlaceOrder,
     RecordPayment,
+    ReportFulfilment,
 )
 from handlers.sources.channel import Decoded, read_json
 from handlers.sources.times import Moment, utc, version_of
 from handlers.sources.translation import clipped, decoded, label_of, minor, per_unit
+
+# What was given back later had been paid.
+_PAID = frozenset({"PAID", "PARTIALLY_REFUNDED", "FULLY_REFUNDED"})
 
 
 class _Amount(msgspec.Struct, frozen=True):
@@ -40,6 +45,7 @@ class _Line(msgspec.Struct, frozen=True, rename="camel"):
     title: str | None = None
     discounted_line_item_cost: _Amount | None = None
     taxes: tuple[_Tax, ...] = ()
+    line_item_fulfillment_status: str | None = None
 
 
 class _Address(msgspec.Struct, frozen=True, rename="camel"):
@@ -92,12 +98,14 @@ class _Order(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def decode_document(document: bytes, source_id: str) -> Decoded:
-    """Translate a fetched order, and its payment: eBay has no topic for payments."""
+    """Translate a fetched order, its payment (eBay has no topic for it) and what has been sent."""
     order = read_json(document, _Order)
     version = version_of(order.last_modified_date)
     commands: list[Command] = [_snapshot(order, source_id, version)]
-    if order.order_payment_status == "PAID":
+    if order.order_payment_status in _PAID:
         commands.append(_paid(order, source_id, version))
+    if sent := [li for li in order.line_items if li.line_item_fulfillment_status == "FULFILLED"]:
+        commands.append(_sent(order, sent, source_id, version))
     return decoded(f"order:{order.order_id}:{version}", "order.retrieved", *commands)
 
 
@@ -166,6 +174,19 @@ def _paid(order: _Order, source_id: str, version: int) -> RecordPayment:
         amount_minor=_minor(total, currency),
         currency=currency,
         version=version,
+    )
+
+
+def _sent(order: _Order, lines: list[_Line], source_id: str, version: int) -> ReportFulfilment:
+    """Return which lines have left; eBay says so as soon as any unit of a line has."""
+    return ReportFulfilment(
+        order=OrderKey(source=source_id, ref=order.order_id),
+        fulfilment_ref=f"{order.order_id}:sent",
+        state="handed_off",
+        version=version,
+        lines=tuple(
+            LineQuantity(line_ref=line.line_item_id, quantity=line.quantity) for line in lines
+        ),
     )
 
 

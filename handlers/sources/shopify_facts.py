@@ -193,7 +193,7 @@ def order_transaction(body: bytes, source_id: str) -> tuple[str, Command]:
     """Translate order_transactions/create.
 
     A capture or void names its authorisation as `parent_id`, which stays the payment's one name.
-    Where a shop captures in parts, each part tells only itself, not the total so far.
+    Where a shop captures in parts, each tells only itself, so it is told as a part.
     """
     form = read_json(body, _Transaction)
     record = str(form.id)
@@ -214,6 +214,7 @@ def order_transaction(body: bytes, source_id: str) -> tuple[str, Command]:
         amount_minor=minor(form.amount, currency_code(form.currency)),
         currency=currency_code(form.currency),
         version=version_of(moment) if moment else 0,
+        part_ref=record if form.kind == "capture" and form.parent_id else "",
     )
     return record, command
 

@@ -46,6 +46,7 @@ _REFUND: dict[str, Literal["pending", "succeeded", "failed"]] = {
     "REJECTED": "failed",
     "FAILED": "failed",
 }
+_FIRST_VERSION = 1
 _IGNORED = {
     "webhooks.test_notification": "Square's own test; nothing happened",
     "catalog.": "says only that the catalogue changed; it is imported, not followed",
@@ -149,20 +150,20 @@ class SquareChannel:
     def decode(self, request: Request) -> Decoded:
         """Translate by type; the key is Square's event id."""
         event = read_json(request.body, _Event)
-        return decoded(event.event_id, event.type, self._command(event))
+        return decoded(event.event_id, event.type, *self._commands(event))
 
-    def _command(self, event: _Event) -> Command:
+    def _commands(self, event: _Event) -> tuple[Command, ...]:
         match event.type:
             case "order.created" | "order.updated" | "order.fulfillment.updated":
-                return self._fetch(event)
+                return (self._fetch(event),)
             case "payment.created" | "payment.updated":
-                return self._payment(event)
+                return self._with_its_order(self._payment(event))
             case "refund.created" | "refund.updated":
-                return self._refund(event)
+                return (self._refund(event),)
             case "inventory.count.updated":
-                return _counted(event)
+                return (_counted(event),)
             case _:
-                return _unused(event.type)
+                return (_unused(event.type),)
 
     def _fetch(self, event: _Event) -> Command:
         """Translate a thin notification, wrapped in a member of its own type's name."""
@@ -190,14 +191,31 @@ class SquareChannel:
             version=version_of(payment.updated_at) if payment.updated_at else 0,
         )
 
+    def _with_its_order(self, payment: Command) -> tuple[Command, ...]:
+        """Have the order read of a payment that is complete, where it is not known yet.
+
+        Square's forum says that sales at its own till raise payment events, and not always order
+        events: the payment must then bring the sale. Any version of it will do, so the first.
+        """
+        if not isinstance(payment, RecordPayment) or payment.state != "captured":
+            return (payment,)
+        if payment.order is None or payment.order.source != self._id:
+            return (payment,)
+        return (payment, FetchOrder(order=payment.order, version=_FIRST_VERSION))
+
     def _refund(self, event: _Event) -> Command:
+        """Translate a refund, which joins by its payment.
+
+        Its `order_id` is not the sale's: Square makes an order of its own for what came back
+        (orders-api/order-returns-exchanges). It is used where a refund names no payment.
+        """
         refund = read_json(bytes(event.data.object), _RefundObject).refund
         if refund.status not in _REFUND:
             return suspected(f"refund status {refund.status}")
         return RecordRefund(
             refund_ref=refund.id,
             payment_ref=refund.payment_id or "",
-            order=self._key(refund.order_id),
+            order=None if refund.payment_id else self._key(refund.order_id),
             state=_REFUND[refund.status],
             amount_minor=refund.amount_money.amount,
             currency=currency_code(refund.amount_money.currency),

@@ -3,6 +3,7 @@
 Shape: square/connect-api-specification, the Orders API's RetrieveOrder answer `{"order": {…}}`.
 """
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -100,13 +101,24 @@ class _Fulfilment(msgspec.Struct, frozen=True):
         return self.pickup_details or self.shipment_details or self.delivery_details or _Details()
 
 
+class _Tax(msgspec.Struct, frozen=True):
+    type: str = ""
+
+
+class _Return(msgspec.Struct, frozen=True):
+    """Goods or money that came back; the refund and the counts tell what it means."""
+
+
 class _Order(msgspec.Struct, frozen=True):
     id: str
     location_id: str
     version: int
     created_at: Moment
+    closed_at: Moment | None = None
     state: str = "OPEN"
     line_items: tuple[_Line, ...] = ()
+    returns: tuple[_Return, ...] = ()
+    taxes: tuple[_Tax, ...] = ()
     fulfillments: tuple[_Fulfilment, ...] = ()
     total_money: SquareMoney = _NOTHING
     total_tax_money: SquareMoney = _NOTHING
@@ -121,16 +133,16 @@ def decode_document(document: bytes, source_id: str) -> Decoded:
     """Translate a fetched order; its version is Square's own integer, as in the notification."""
     order = read_json(document, _Document).order
     key = f"order:{order.id}:{order.version}"
-    return decoded(key, "order.retrieved", *_commands(order, source_id))
+    found = decoded(key, "order.retrieved", *_commands(order, source_id))
+    return msgspec.structs.replace(found, version=order.version)
 
 
 def _commands(order: _Order, source_id: str) -> tuple[Command, ...]:
     """Return the snapshot, and what fulfilments have reached: their notifications are thin too."""
-    if order.state not in ("OPEN", "COMPLETED", "CANCELED", "DRAFT"):
+    if reason := _no_order_yet(order):
+        return (ignored(reason),)
+    if order.state not in ("OPEN", "COMPLETED", "CANCELED"):
         return (suspected(f"order state {order.state}"),)
-    # A ticket that is still open at the till changes with every item; its sale comes COMPLETED.
-    if order.state == "DRAFT" or (order.state == "OPEN" and not order.fulfillments):
-        return (ignored("an open ticket; nothing is promised until it is completed"),)
     if order.total_money.currency == _NO_CURRENCY:
         return (suspected("an order without a currency"),)
     snapshot = _snapshot(order, source_id)
@@ -140,21 +152,44 @@ def _commands(order: _Order, source_id: str) -> tuple[Command, ...]:
     return (snapshot, *(report for report in reports if report))
 
 
+def _no_order_yet(order: _Order) -> str:
+    """Say why a document promises nothing, '' where it is an order.
+
+    A ticket that is still open at the till changes with every item; its sale comes COMPLETED.
+    """
+    if order.returns and not order.line_items:
+        return "an order of returns; the money is told by the refund of its payment"
+    if order.state == "DRAFT" or (order.state == "OPEN" and not order.fulfillments):
+        return "an open ticket; nothing is promised until it is completed"
+    return ""
+
+
 def _snapshot(order: _Order, source_id: str) -> PlaceOrder:
     people = [part.details().recipient.display_name for part in order.fulfillments]
     return PlaceOrder(
         order=OrderKey(source=source_id, ref=order.id),
         version=order.version,
         number=clipped(order.reference_id),
-        placed_at=utc(order.created_at),
+        placed_at=utc(_placed_at(order)),
         currency=currency_code(order.total_money.currency),
         lines=tuple(_line(line, index) for index, line in enumerate(order.line_items)),
         delivery=_delivery(order),
         total_minor=bounded(order.total_money.amount),
         tax_minor=bounded(order.total_tax_money.amount),
+        tax_included=_tax_included(order),
         cancelled=order.state == "CANCELED",
         customer_label=label_of(next((name for name in people if name), None)),
     )
+
+
+def _placed_at(order: _Order) -> datetime:
+    """Return when it was ordered; a counter sale when it was paid, not when the ticket was opened."""
+    return order.created_at if order.fulfillments else order.closed_at or order.created_at
+
+
+def _tax_included(order: _Order) -> bool:
+    """Tell whether every tax of the order stands in its prices already."""
+    return bool(order.taxes) and all(tax.type == "INCLUSIVE" for tax in order.taxes)
 
 
 def _line(line: _Line, index: int) -> LineAsked:

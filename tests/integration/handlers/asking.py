@@ -158,11 +158,16 @@ def count(
 
 
 def report(
-    state: Any, ref: str = "1", fulfilment_ref: str = "f1", **units: int
+    state: Any, ref: str = "1", fulfilment_ref: str = "f1", place: str = "", **units: int
 ) -> ReportFulfilment:
     asked = tuple(LineQuantity(line_ref=k.lower(), quantity=n) for k, n in units.items())
     return ReportFulfilment(
-        order=key_of(ref), fulfilment_ref=fulfilment_ref, state=state, lines=asked, tracking="T1"
+        order=key_of(ref),
+        fulfilment_ref=fulfilment_ref,
+        state=state,
+        place=place,
+        lines=asked,
+        tracking="T1",
     )
 
 

@@ -1,10 +1,15 @@
 """Cancels: of all and of some, before the order, after the hand-off, beside everything else."""
 
+import msgspec
+
+from store.records import Order
 from tests.integration.handlers.asking import (
     cancel,
     lines,
     message,
     order,
+    refund,
+    refunded,
     report,
 )
 from tests.integration.handlers.world import World
@@ -37,6 +42,39 @@ async def test_some_units_are_cancelled(world: World) -> None:
     assert (await world.free("LAMP"), await world.free("RUG")) == (4, 4)
     assert (await world.order()).state == "routed"
     assert (await world.events())[-1] == "order.amended"
+
+
+async def test_a_version_older_than_a_cancel_brings_nothing_back(world: World) -> None:
+    await world.stock(LAMP_leeds=9, RUG_leeds=9)
+    await world.send(order(asked=lines(LAMP=3)))
+    await world.send(cancel(version=5, LAMP=1, RUG=1))
+    for _ in range(2):
+        await world.send(order(asked=lines(LAMP=4, RUG=2), version=4))
+    assert _left(await world.order()) == {"lamp": 3, "rug": 1}
+    await world.send(order(asked=lines(LAMP=4, RUG=2), version=6))
+    placed = await world.order()
+    assert (_left(placed), placed.cuts) == ({"lamp": 4, "rug": 2}, ())
+
+
+async def test_a_cut_that_a_version_knows_of_is_not_made_again_for_a_newer_one(
+    world: World,
+) -> None:
+    await world.stock(LAMP_leeds=9)
+    await world.send(order(asked=lines(LAMP=3)))
+    first = refund(version=10, asked=(refunded("LAMP", 1),))
+    second = msgspec.structs.replace(first, refund_ref="r2", version=20)
+    await world.send(first)
+    await world.send(order(asked=lines(LAMP=2), version=11))
+    await world.send(second)
+    await world.send(order(asked=lines(LAMP=2), version=15, number="tagged"))
+    assert _left(await world.order()) == {"lamp": 1}
+    await world.send(order(asked=lines(LAMP=1), version=21))
+    (line,) = (await world.order()).lines
+    assert (line.ordered, line.cancelled, line.allocated) == (3, 2, 1)
+
+
+def _left(placed: Order) -> dict[str, int]:
+    return {line.id: line.ordered - line.cancelled for line in placed.lines}
 
 
 async def test_cancelling_the_last_units_one_by_one_cancels_the_order(world: World) -> None:

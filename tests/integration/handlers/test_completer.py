@@ -11,7 +11,7 @@ from config.limits import FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_S, FETCH_BACKOFF_S_M
 from handlers.commands import FetchOrder, PlaceOrder
 from handlers.completer import Completer, Platform
 from handlers.sources.channel import Answer, Decoded, OrderSource, Request
-from tests.integration.handlers.asking import SHOP, key_of, order
+from tests.integration.handlers.asking import SHOP, key_of, lines, order
 from tests.integration.handlers.world import World
 
 
@@ -36,7 +36,8 @@ class ShopChannel:
         except msgspec.DecodeError as error:
             raise Unreadable(str(error)) from error
         digest = hashlib.sha256(document).hexdigest()
-        return Decoded(f"order/{placed.order.ref}/{placed.version}/{digest}", "order", (placed,))
+        key = f"order/{placed.order.ref}/{placed.version}/{digest}"
+        return Decoded(key, "order", (placed,), version=placed.version)
 
 
 class Shelf:
@@ -96,6 +97,22 @@ async def test_a_version_that_was_read_before_is_not_read_again(world: World) ->
     await world.send(order(version=5))
     assert (await world.send(thin(version=5))).name == "ignored"
     assert (await world.send(thin(version=6))).name == "accepted"
+
+
+async def test_an_order_that_is_older_than_was_told_is_taken_and_read_again(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    shelf = Shelf()
+    shelf.put(order(version=4))
+    await world.send(thin(version=4))
+    await world.send(thin(version=5))
+    await complete(world, shelf)
+    assert (await world.order()).source_version == 4
+    assert await waiting(world) == 1
+    shelf.put(order(asked=lines(LAMP=2), version=5))
+    world.clock.advance(FETCH_BACKOFF_S)
+    await complete(world, shelf)
+    assert (await world.order()).lines[0].ordered == 2
+    assert await waiting(world) == 0
 
 
 async def test_a_platform_that_does_not_answer_is_asked_later_and_later(world: World) -> None:

@@ -3,13 +3,16 @@
 import pytest
 
 from config.errors import InvalidTransition, NotFound, Rejected, StaleVersion
+from handlers.commands import LineAsked
 from handlers.message import Outcome
 from store.records import Fulfilment
 from tests.integration.handlers.asking import (
     act,
     by_hand,
     cancel,
+    catalog,
     lines,
+    message,
     order,
     pickup,
     report,
@@ -185,12 +188,89 @@ async def test_a_carrier_tells_of_its_way(world: World) -> None:
     assert (await world.order()).lines[0].delivered == 2
 
 
-async def test_the_first_report_may_be_the_last_station(world: World) -> None:
+@pytest.mark.parametrize("together", [True, False])
+async def test_the_first_report_may_be_the_last_station(world: World, *, together: bool) -> None:
     await world.stock(LAMP_leeds=5)
-    await world.send(report("delivered"))
-    await world.send(order())
+    sent = [message(report("delivered")), message(order())]
+    for batch in [sent] if together else [[one] for one in sent]:
+        await world.ask(*batch)
+    assert (await world.order()).state == "fulfilled"
+    assert (await world.group()).state == "delivered"
+    assert (await world.level("LAMP")).on_hand == 4
+    assert not await world.reader.overdue(2**62, 9)
+
+
+async def test_goods_that_left_while_their_order_was_held_are_not_sent_again(world: World) -> None:
+    held = (LineAsked(line_ref="a", item="v1", quantity=2), *lines(RUG=1))
+    await world.stock(RUG_york=5)
+    await world.send(order(asked=held))
+    await world.send(report("handed_off", place="place-leeds"))
+    assert (await world.order()).state == "held"
+    await world.stock(LAMP_leeds=5, LAMP_york=5)
+    await world.staff(catalog("LAMP", "v1"))
     await world.sweep()
-    assert (await world.order()).state == "routed"
+    assert (await world.order()).state == "fulfilled"
+    group = await world.group()
+    assert (group.location, group.tracking, _units(group)) == ("leeds", "T1", {"a": 2, "rug": 1})
+    assert (await world.level("LAMP")).on_hand == 3
+    await world.send(report("delivered", place="place-leeds"))
+    assert (await world.group()).state == "delivered"
+
+
+async def test_goods_that_left_while_there_was_no_stock_are_not_sent_again(world: World) -> None:
+    await world.stock(LAMP_leeds=0)
+    await world.send(order(asked=lines(LAMP=2)))
+    for _ in range(2):
+        await world.send(report("handed_off", place="place-leeds", LAMP=1))
+    assert (await world.order()).lines[0].handed_off == 1
+    assert set(await world.open_exceptions()) == {"UNFILLABLE", "NEGATIVE_ON_HAND"}
+    await world.send(report("handed_off", fulfilment_ref="f2", place="place-leeds", LAMP=1))
+    assert (await world.order()).state == "fulfilled"
+    assert set(await world.open_exceptions()) == {"NEGATIVE_ON_HAND"}
+
+
+async def test_a_report_that_names_no_place_waits_until_the_goods_have_one(world: World) -> None:
+    await world.stock(LAMP_leeds=0)
+    await world.send(order())
+    assert (await world.send(report("handed_off"))).name == "parked"
+    await world.stock(LAMP_leeds=5)
+    await world.decide((await world.order()).id)
+    assert (await world.order()).state == "fulfilled"
+    assert (await world.level("LAMP")).on_hand == 4
+
+
+async def test_a_report_told_twice_takes_no_other_groups_goods(world: World) -> None:
+    await world.stock(LAMP_leeds=1, LAMP_york=1)
+    await world.send(order(asked=lines(LAMP=2)))
+    for _ in range(2):
+        await world.send(report("handed_off", LAMP=1))
+    assert sorted(group.state for group in await world.groups()) == ["assigned", "handed_off"]
+    await world.send(report("handed_off", fulfilment_ref="f2", LAMP=1))
+    assert (await world.order()).state == "fulfilled"
+
+
+async def test_a_report_that_grows_takes_only_what_is_new(world: World) -> None:
+    await world.stock(LAMP_leeds=5, RUG_leeds=5, MUG_leeds=5)
+    await world.send(order(asked=lines(LAMP=1, RUG=1, MUG=1)))
+    await world.send(report("handed_off", LAMP=1))
+    await world.send(report("handed_off", LAMP=1, RUG=1))
+    groups = [(group.state, _units(group)) for group in await world.groups()]
+    assert ("assigned", {"mug": 1}) in groups
+    assert sum(state == "handed_off" for state, _ in groups) == 2
+    await world.send(report("handed_off", LAMP=1, RUG=1, MUG=1))
+    assert (await world.order()).state == "fulfilled"
+
+
+async def test_our_own_hand_off_that_a_channel_tells_back_moves_nothing_more(world: World) -> None:
+    await world.stock(LAMP_leeds=1, LAMP_york=1)
+    await world.send(order(asked=lines(LAMP=2)))
+    first, _ = await world.groups()
+    for action in ("acknowledge", "pick", "pack", "hand-off"):
+        (group,) = [one for one in await world.groups() if one.id == first.id]
+        await world.staff(act(group.id, action, group.version))
+    await world.send(report("handed_off", LAMP=1))
+    assert sorted(group.state for group in await world.groups()) == ["assigned", "handed_off"]
+    assert (await world.order()).state == "partly_fulfilled"
 
 
 async def test_a_report_of_some_units_splits_the_group(world: World) -> None:

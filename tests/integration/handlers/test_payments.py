@@ -2,6 +2,7 @@
 
 from itertools import permutations
 
+import msgspec
 import pytest
 
 from config.ids import SourceId
@@ -87,6 +88,20 @@ async def test_a_dispute_that_comes_before_its_capture_keeps_the_amount(world: W
     (tender,) = (await world.order()).tenders
     assert (tender.state, tender.captured_minor) == ("disputed", 1_900)
     assert len((await world.open_exceptions())["PAYMENT_DISPUTED"]) == 1
+
+
+@pytest.mark.parametrize("sent", [("a", "b", "a"), ("b", "a", "b")])
+async def test_captures_told_one_by_one_add_up(world: World, sent: tuple[str, ...]) -> None:
+    await world.send(order())
+    await world.send(payment("authorised", 10_000), source=PAY)
+    amounts = {"a": (4_000, 2), "b": (6_000, 3)}
+    for part in sent:
+        amount, version = amounts[part]
+        one = msgspec.structs.replace(payment("captured", amount, version), part_ref=part)
+        await world.send(one, source=PAY)
+    (tender,) = (await world.order()).tenders
+    told = (tender.state, tender.authorised_minor, tender.captured_minor)
+    assert told == ("captured", 10_000, 10_000)
 
 
 async def test_one_tender_does_not_end_the_work_item_of_another(world: World) -> None:

@@ -2,9 +2,9 @@
 
 What hangs on the order in which it comes, and is therefore not permuted here:
 two different snapshots of one version; a snapshot without units before one with some; a cancel of
-some units among snapshots that are older than it, or any where it has no version; a refund's units
-on a line that only a later snapshot has; a refund's units where its first version is newer than the
-snapshot that reflects it; what a carrier or a picker does against a cancel (who commits first).
+some units that leaves none of an older snapshot, or that has no version; a refund's units on a line
+that only a later snapshot has; a refund's units where its first version is newer than the snapshot
+that reflects it; what a carrier or a picker does against a cancel (who commits first).
 """
 
 from collections.abc import Sequence
@@ -39,9 +39,10 @@ def facts(ref: str) -> dict[str, Task]:
         "authorised": payment("authorised", 400, 11, ref, f"p{ref}"),
         "failed": payment("failed", 0, 12, ref, f"p{ref}"),
         "captured": payment("captured", 300, 12, ref, f"p{ref}"),
-        "edited": order(ref, lines(LAMP=4, RUG=1), version=20, total_minor=500),
+        "edited": order(ref, lines(LAMP=4, RUG=3), version=20, total_minor=500),
         "repaying": refund("pending", 25, ref, REFUNDED, f"p{ref}"),
         "repaid": refund("succeeded", 25, ref, REFUNDED, f"p{ref}"),
+        "fewer": cancel(ref, version=27, LAMP=1, RUG=1),
         "reduced": order(ref, lines(LAMP=3, RUG=2), version=30, total_minor=450),
         "disputed": payment("disputed", 300, 40, ref, f"p{ref}"),
         "cancelled": cancel(ref, version=50),

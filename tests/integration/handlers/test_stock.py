@@ -5,12 +5,14 @@ import asyncio
 import msgspec
 import pytest
 
+from config.clock import to_us
 from config.errors import Rejected
 from handlers.commands import Count, CountStock, LineAsked
 from handlers.message import Outcome
 from store.engine import Database
 from store.records import Hold
 from tests.integration.handlers.asking import (
+    PLACED,
     POS,
     SHOP,
     by_hand,
@@ -63,6 +65,16 @@ async def test_an_older_count_changes_nothing(world: World) -> None:
     assert (await world.level("LAMP")).on_hand == 8
 
 
+@pytest.mark.parametrize("units", [(9, 8), (8, 9)])
+async def test_of_two_counts_in_one_second_the_lower_stands(
+    world: World, units: tuple[int, int]
+) -> None:
+    await world.stock(LAMP_leeds=10)
+    for n in units:
+        await world.send(count("LAMP", "leeds", n, version=5), source=POS)
+    assert (await world.level("LAMP")).on_hand == 8
+
+
 async def test_counts_of_one_batch_follow_each_other(world: World) -> None:
     await world.stock(LAMP_leeds=5)
     await world.ask(
@@ -76,6 +88,51 @@ async def test_a_count_after_a_sale_of_its_batch_is_the_truth(world: World) -> N
     sale = order(source=POS, delivery=sold_at())
     await world.ask(message(sale, source=POS), message(count("LAMP", "leeds", 4), source=POS))
     assert (await world.level("LAMP")).on_hand == 4
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("count_first", [True, False])
+async def test_a_sale_that_its_owner_has_counted_is_not_taken_twice(
+    world: World, *, count_first: bool, together: bool
+) -> None:
+    await world.stock(LAMP_leeds=5, RUG_leeds=5)
+    sale = message(order(asked=lines(LAMP=2), source=POS, delivery=sold_at()), source=POS)
+    after = to_us(PLACED) + 1
+    counted = message(count("LAMP", "till-leeds", 3, version=after), source=POS)
+    sent = [counted, sale] if count_first else [sale, counted]
+    for batch in [sent] if together else [[one] for one in sent]:
+        await world.ask(*batch)
+    assert (await world.level("LAMP")).on_hand == 3
+    assert (await world.order(source=POS)).state == "fulfilled"
+
+
+async def test_a_sale_after_its_owners_count_is_taken(world: World) -> None:
+    await world.stock(LAMP_leeds=5)
+    before = to_us(PLACED) - 1
+    await world.send(count("LAMP", "till-leeds", 4, version=before), source=POS)
+    await world.send(order(source=POS, delivery=sold_at()), source=POS)
+    assert (await world.level("LAMP")).on_hand == 3
+
+
+async def test_a_count_by_somebody_else_knows_nothing_of_a_sale(world: World) -> None:
+    await world.stock(LAMP_hub=5)
+    after = to_us(PLACED) + 1
+    await world.send(count("LAMP", "place-hub", 4, version=after), source=SHOP)
+    await world.send(order(source=POS, delivery=sold_at("hub")), source=POS)
+    assert (await world.level("LAMP", "hub")).on_hand == 3
+
+
+async def test_a_sale_that_is_mapped_late_is_not_taken_twice_either(world: World) -> None:
+    asked = (LineAsked(line_ref="a", item="v1", quantity=2),)
+    sale = order(asked=asked, source=POS, delivery=sold_at())
+    await world.send(sale, source=POS)
+    await world.stock(LAMP_leeds=5)
+    await world.staff(catalog("LAMP", "v1", source=POS))
+    one = Count(item="v1", place="till-leeds", quantity=3, version=to_us(PLACED))
+    await world.send(CountStock(counts=(one,)), source=POS)
+    await world.sweep()
+    assert (await world.order(source=POS)).state == "fulfilled"
+    assert (await world.level("LAMP")).on_hand == 3
 
 
 async def test_a_count_and_an_order_of_one_batch_oversell_nothing(world: World) -> None:

@@ -136,9 +136,10 @@ async def test_a_counter_sale_is_in_the_customers_hands(
 
 async def test_the_payment_of_a_till_order(channels: Channels, to_collect: Purchase) -> None:
     (thin,) = await commands_of(channels, square.sold(to_collect))
-    (command,) = await commands_of(channels, square.paid(to_collect, LATER))
+    command, fetch = await commands_of(channels, square.paid(to_collect, LATER))
     assert isinstance(command, RecordPayment)
     assert isinstance(thin, FetchOrder)
+    assert fetch == thin
     assert (command.state, command.order) == ("captured", thin.order)
     assert command.amount_minor == to_collect.total_minor
 

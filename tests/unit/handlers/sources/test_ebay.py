@@ -1,6 +1,5 @@
 """eBay: keys, headers, the handshake and the fetched order."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -8,13 +7,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from config.clock import to_us
 from config.errors import Misconfigured, Unreadable
 from handlers.commands import (
     Command,
     Delivery,
     FetchOrder,
     Ignore,
+    LineQuantity,
     OrderKey,
     PlaceOrder,
     RecordPayment,
@@ -53,16 +52,31 @@ def snapshot_of(**changes: Any) -> PlaceOrder:
 
 
 def test_a_confirmation_is_fetched() -> None:
-    version = to_us(datetime(2026, 3, 2, 10, 0, tzinfo=UTC))
     data = {"order": {"orderId": "01-00001-00001"}}
-    assert decode("ORDER_CONFIRMATION", data) == FetchOrder(order=ORDER, version=version)
+    assert decode("ORDER_CONFIRMATION", data) == FetchOrder(order=ORDER)
 
 
-def test_an_item_marked_shipped_is_handed_off() -> None:
+def test_an_item_marked_shipped_has_its_order_read() -> None:
     body = own_payload("ebay/item_marked_shipped.json")
     (command,) = given.opened("ebay").decode(given.request(body)).commands
-    assert isinstance(command, ReportFulfilment)
-    assert (command.order, command.state, command.lines) == (ORDER, "handed_off", ())
+    assert command == FetchOrder(order=ORDER)
+
+
+def test_a_fetched_order_tells_which_lines_have_been_sent() -> None:
+    (line,) = msgspec.json.decode(own_payload("ebay/retrieved_order.json"))["lineItems"]
+    other = {**line, "lineItemId": "2", "lineItemFulfillmentStatus": "NOT_STARTED"}
+    sent = {**line, "lineItemFulfillmentStatus": "FULFILLED"}
+    _, _, report = retrieved(lineItems=[sent, other])
+    assert isinstance(report, ReportFulfilment)
+    assert (report.state, report.fulfilment_ref) == ("handed_off", f"{ORDER.ref}:sent")
+    assert report.lines == (LineQuantity(line_ref="10000000000001", quantity=3),)
+
+
+@pytest.mark.parametrize("status", ["PARTIALLY_REFUNDED", "FULLY_REFUNDED"])
+def test_what_was_refunded_had_been_paid(status: str) -> None:
+    _, paid = retrieved(orderPaymentStatus=status)
+    assert isinstance(paid, RecordPayment)
+    assert (paid.state, paid.amount_minor) == ("captured", 2499)
 
 
 def test_a_privacy_request_is_acknowledged_and_an_unknown_topic_suspect() -> None:

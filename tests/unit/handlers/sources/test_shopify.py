@@ -239,6 +239,7 @@ def test_a_transaction_is_a_payment_under_its_authorisations_name(
         amount_minor=2400,
         currency="GBP",
         version=T0_US,
+        part_ref="11" if kind == "capture" else "",
     )
 
 

@@ -97,6 +97,36 @@ def test_a_refund_without_an_order_joins_by_its_payment() -> None:
     assert isinstance(decode("refund.updated", {"refund": refund}), Suspect)
 
 
+def test_a_refund_joins_by_its_payment_and_not_by_the_order_made_for_what_came_back() -> None:
+    money = {"amount": 500, "currency": "USD"}
+    refund = {"id": "r1", "status": "COMPLETED", "amount_money": money, "order_id": "returns-1"}
+    linked = decode("refund.updated", {"refund": {**refund, "payment_id": "p1"}})
+    assert isinstance(linked, RecordRefund)
+    assert (linked.order, linked.payment_ref) == (None, "p1")
+    unlinked = decode("refund.updated", {"refund": refund})
+    assert isinstance(unlinked, RecordRefund)
+    assert unlinked.order == OrderKey(source="shop-1", ref="returns-1")
+
+
+def paid(**changes: Any) -> tuple[Command, ...]:
+    money = {"amount": 100, "currency": "USD"}
+    payment = {"id": "p1", "status": "COMPLETED", "amount_money": money, "order_id": "o1"}
+    body = {
+        "type": "payment.updated",
+        "event_id": "e1",
+        "data": {"object": {"payment": payment | changes}},
+    }
+    return given.opened("square").decode(given.request(msgspec.json.encode(body))).commands
+
+
+def test_a_complete_payment_has_its_order_read_where_that_is_not_known_yet() -> None:
+    payment, fetch = paid()
+    assert isinstance(payment, RecordPayment)
+    assert fetch == FetchOrder(order=OrderKey(source="shop-1", ref="o1"), version=1)
+    assert [type(one) for one in paid(status="APPROVED")] == [RecordPayment]
+    assert [type(one) for one in paid(order_id=None)] == [RecordPayment]
+
+
 def level(quantity: str, state: str = "IN_STOCK") -> dict[str, Any]:
     return {
         "inventory_counts": [
@@ -161,6 +191,31 @@ def test_a_completed_order_without_fulfilments_was_sold_over_the_counter() -> No
     assert snapshot.delivery == Delivery(method="handed_over", place="LOCATION00001")
     (line,) = snapshot.lines
     assert (line.unit_price_minor, line.discount_minor) == (334, 2)
+
+
+def test_a_counter_sale_was_placed_when_it_was_paid() -> None:
+    (snapshot,) = retrieved("retrieved_counter_sale", closed_at="2026-03-01T11:00:00Z")
+    assert isinstance(snapshot, PlaceOrder)
+    assert snapshot.placed_at == datetime(2026, 3, 1, 11, 0, tzinfo=UTC)
+
+
+def test_an_order_of_returns_is_no_sale() -> None:
+    returns = [{"source_order_id": "o1", "return_line_items": []}]
+    (command,) = retrieved("retrieved_counter_sale", line_items=[], returns=returns)
+    assert isinstance(command, Ignore)
+    exchange = retrieved("retrieved_counter_sale", returns=returns)
+    assert isinstance(exchange[0], PlaceOrder)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "included"),
+    [([], False), (["INCLUSIVE"], True), (["INCLUSIVE", "ADDITIVE"], False), (["ADDITIVE"], False)],
+)
+def test_taxes_that_stand_in_the_prices_are_told_so(kinds: list[str], *, included: bool) -> None:
+    taxes = [{"uid": kind, "type": kind} for kind in kinds]
+    (snapshot,) = retrieved("retrieved_counter_sale", taxes=taxes)
+    assert isinstance(snapshot, PlaceOrder)
+    assert snapshot.tax_included is included
 
 
 @pytest.mark.parametrize("state", ["OPEN", "DRAFT"])
