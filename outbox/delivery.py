@@ -6,9 +6,11 @@ from typing import Final
 from config.clock import Clock
 from config.errors import Conflict, Unavailable
 from config.log import get_log
-from outbox.message import Batch, Message, Published
+from outbox.lease_statements import Lease
+from outbox.message import Batch, Marker, Message, Published
 from outbox.partitions import Partitions
 from outbox.ports import Publisher, Refused, Stored
+from outbox.recovery import Recovery
 from outbox.trouble import Trouble, delays, happens
 
 LOADS_MAX: Final = 2
@@ -21,6 +23,7 @@ class Delivery:
         self,
         partitions: Partitions,
         publisher: Publisher,
+        recovery: Recovery,
         clock: Clock,
         *,
         stopping: asyncio.Event,
@@ -28,6 +31,7 @@ class Delivery:
         """Take `stopping`, after which a failed attempt is the last one."""
         self._partitions = partitions
         self._publisher = publisher
+        self._recovery = recovery
         self._stopping = stopping
         self._loads = asyncio.Semaphore(LOADS_MAX)  # readers are few, and others read too
         self._trouble = Trouble(clock, "batch.delayed")
@@ -78,16 +82,21 @@ class Delivery:
             return Published(batch, marker.sequence)
         if marker.sequence == batch.expected:
             return batch
-        return await self._follow(batch, marker.sequence)
+        return await self._follow(batch, marker)
 
-    async def _follow(self, batch: Batch, sequence: int) -> Batch | None:
+    async def _follow(self, batch: Batch, marker: Marker) -> Batch | None:
         """Stamp the batch anew behind a marker that we did not expect, if it is still ours.
 
         While the stamp stands under our epoch no relay of this database can have written that
         marker: whoever takes the lease settles the stamp before it publishes anything else. So the
-        stream was made anew, its markers have expired, or the database is older than the stream (a
-        restored backup). The batch is not behind the marker as far as we can know: at least once.
+        stream was made anew (then more than this batch is missing there), its markers have
+        expired, or the database is older than the stream (a restored backup). The batch is not
+        behind the marker as far as we can know: at least once.
         """
+        lease = Lease(batch.partition, batch.epoch, batch.expected, batch)
+        if await self._recovery.settles(lease, marker):
+            return None
+        sequence = marker.sequence
         if not await self._partitions.expect(batch, sequence):
             self._log.warning("lease.lost", partition=batch.partition, batch=batch.id)
             return None

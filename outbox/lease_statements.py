@@ -1,6 +1,6 @@
 """The SQL of leases and stamps: one function per statement, each conditional on the owner."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -114,6 +114,7 @@ _CLAIM = (
     .returning(*_STATE)
 )
 
+_IDLE = select(*_STATE).where(_MINE, _LEASE.batch_id.is_(None)).order_by(_LEASE.partition)
 _STAMPED = (
     select(_LEASE.partition, _LEASE.epoch, _LEASE.batch_id)
     .where(_MINE, _LEASE.batch_id.is_not(None))
@@ -125,13 +126,25 @@ _CLEAR = (
     .where(*_SAME_STAMP)
     .values(batch_id=None, positions=None, marker_sequence=bindparam("sequence"))
 )
+_REWIND = (
+    update(relay_partition)
+    .where(
+        _LEASE.partition == bindparam("part"),
+        _LEASE.epoch == bindparam("under_epoch"),
+        _LEASE.marker_sequence == bindparam("marker"),
+        _LEASE.batch_id.is_not_distinct_from(bindparam("batch", type_=String)),
+    )
+    .values(batch_id=None, positions=None, marker_sequence=bindparam("sequence"))
+)
 _RESTAMP = update(relay_partition).where(*_SAME_STAMP).values(marker_sequence=bindparam("sequence"))
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """A partition that is ours, and the batch that stands stamped in it."""
+    """A partition that is ours, its last marker that we know of, and the batch stamped in it."""
 
     partition: int
+    epoch: int
+    marker: int
     batch: Batch | None
 
 
@@ -167,6 +180,12 @@ async def members(connection: AsyncConnection) -> list[str]:
 async def renew_leases(connection: AsyncConnection, me: str, until_us: int) -> list[Lease]:
     """Renew all of our leases; what is not returned is not ours."""
     rows = await connection.execute(_RENEW, {"me": me, "until_us": until_us})
+    return [_lease(row) for row in rows]
+
+
+async def idle_leases(connection: AsyncConnection, me: str) -> list[Lease]:
+    """Return our leases in which no batch stands stamped."""
+    rows: Iterable[Row[Any]] = await connection.execute(_IDLE, {"me": me})
     return [_lease(row) for row in rows]
 
 
@@ -222,13 +241,25 @@ async def expect_marker(connection: AsyncConnection, batch: Batch, sequence: int
     return (await connection.execute(_RESTAMP, values)).rowcount == 1
 
 
+async def rewind(connection: AsyncConnection, lease: Lease, sequence: int) -> bool:
+    """Take a stamp off and go back to an earlier marker; False when the row has changed."""
+    values = {
+        "part": lease.partition,
+        "under_epoch": lease.epoch,
+        "marker": lease.marker,
+        "batch": lease.batch.id if lease.batch else None,
+        "sequence": sequence,
+    }
+    return (await connection.execute(_REWIND, values)).rowcount == 1
+
+
 def _stamp(batch: Batch) -> dict[str, object]:
     return {"part": batch.partition, "under_epoch": batch.epoch, "batch": batch.id}
 
 
 def _lease(row: Row[Any]) -> Lease:
     if row.batch_id is None:
-        return Lease(row.partition, None)
+        return Lease(row.partition, row.epoch, row.marker_sequence, None)
     ordered = tuple(sorted(int(position) for position in row.positions.split(",")))
     batch = Batch(row.batch_id, row.partition, row.epoch, row.marker_sequence, ordered)
-    return Lease(row.partition, batch)
+    return Lease(row.partition, row.epoch, row.marker_sequence, batch)

@@ -15,7 +15,7 @@ from config.log import get_log
 from outbox.event import STREAM
 from outbox.message import Batch, Marker, Message, headers_of, marker_subject
 from outbox.nats_connection import ApiError, NatsConnection
-from outbox.ports import Refused, Stored
+from outbox.ports import Extent, Refused, Stored
 from outbox.stream import AccountInfo, StreamInfo, StreamOptions, fixed_difference, wanted
 
 SENT_AT_ONCE_MAX: Final = 32
@@ -68,6 +68,16 @@ class NatsPublisher:
     async def close(self) -> None:
         """Close the connection; safe to call twice."""
         await self._connection.close()
+
+    async def extent(self) -> Extent:
+        """Return which stream it is and where it begins; see the port."""
+        info = await self._connection.api(f"STREAM.INFO.{STREAM}", None, StreamInfo)
+        if isinstance(info, StreamInfo):
+            return Extent(info.created, info.state.first_seq)
+        if info.err_code != _NO_STREAM:
+            raise EngineDown(f"JetStream: {info.description}")
+        await self.ensure_stream()
+        return await self.extent()
 
     async def ensure_stream(self) -> None:
         """Make the stream, or bring its settings up to date; see the port for errors."""

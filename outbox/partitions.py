@@ -15,18 +15,20 @@ from outbox.lease_statements import (
     clear_stamps,
     count_partitions,
     expect_marker,
+    idle_leases,
     leave_members,
     lock_stamps,
     make_partitions,
     members,
     release_leases,
     renew_leases,
+    rewind,
     stay_member,
     take_leases,
 )
 from outbox.message import Batch, Message, Published
 from outbox.ports import Transactions
-from outbox.statements import is_pending, load_batch, mark_published, prune
+from outbox.statements import is_pending, load_batch, mark_published, prune, restage
 
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 PRUNE_ROWS_MAX: Final = 1000
@@ -102,6 +104,11 @@ class Partitions:
             )
         return ours, share
 
+    async def idle(self) -> list[Lease]:
+        """Return those of our leases in which no batch stands stamped, as they are now."""
+        async with self._transactions.read() as connection:
+            return await idle_leases(connection, self.me)
+
     async def is_pending(self, partitions: Sequence[int]) -> bool:
         """Tell whether a turn would find anything."""
         async with self._transactions.read() as connection:
@@ -150,6 +157,16 @@ class Partitions:
         """Let a stamped batch follow another marker; False when it is no longer ours."""
         async with self._transactions.write() as connection:
             return await expect_marker(connection, batch, sequence)
+
+    async def send_again(self, lease: Lease, sequence: int) -> int | None:
+        """Let all that is kept of a partition be published once more, behind a marker.
+
+        Returns the number of rows, and None when the partition has gone on meanwhile.
+        """
+        async with self._transactions.write() as connection:
+            if not await rewind(connection, lease, sequence):
+                return None
+            return await restage(connection, lease.partition)
 
     async def release(self, partitions: Sequence[int]) -> None:
         """Give everything up, so that others need not wait for the leases' end."""

@@ -65,6 +65,13 @@ class Connected(msgspec.Struct, frozen=True):
     position: StreamPosition
 
 
+class Extent(msgspec.Struct, frozen=True):
+    """Which stream, and the first sequence that it still holds."""
+
+    created: str
+    first_sequence: int
+
+
 class Subscriber(Protocol):
     """Reads the stream from a position on, for ever."""
 
@@ -114,6 +121,14 @@ class Publisher(Protocol):
 
         Raises:
             EngineDown: nothing was stored; OutcomeUnknown: it may be stored, or may be yet.
+        """
+        ...
+
+    async def extent(self) -> Extent:
+        """Return which stream it is and where it begins; makes the stream when it is gone.
+
+        Raises:
+            EngineDown: NATS does not answer.
         """
         ...
 

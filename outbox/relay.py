@@ -13,6 +13,7 @@ from outbox.delivery import Delivery
 from outbox.message import Batch, Published
 from outbox.partitions import Partitions
 from outbox.ports import Publisher, Transactions
+from outbox.recovery import Recovery
 from outbox.trouble import Trouble, delays, happens
 
 RENEWALS_PER_LEASE: Final = 3
@@ -43,7 +44,10 @@ class Relay:
         self._partitions = Partitions(transactions, clock, ids, partitions=partitions)
         self._stopping = asyncio.Event()
         self._awake = asyncio.Event()
-        self._delivery = Delivery(self._partitions, publisher, clock, stopping=self._stopping)
+        self._recovery = Recovery(self._partitions, publisher, clock, stopping=self._stopping)
+        self._delivery = Delivery(
+            self._partitions, publisher, self._recovery, clock, stopping=self._stopping
+        )
         self._look = True
         self._ours: set[int] = set()
         self._under_way: set[int] = set()
@@ -87,6 +91,7 @@ class Relay:
     async def _work(self) -> None:
         await self._prepare()
         async with asyncio.TaskGroup() as batches:
+            batches.create_task(self._recovery.run(self.notify), name="recovery")
             while not self._stopping.is_set():
                 await self._guarded_round(batches)
             # Each ends with its present attempt, whose time is bounded.

@@ -81,6 +81,19 @@ _OLD = select(_FIRST.c.position).where(
 )
 _PRUNE = delete(outbox).where(outbox.c.position.in_(_OLD.scalar_subquery()))
 
+_RESTAGE = insert(outbox_pending).from_select(
+    ["partition", "position"],
+    select(outbox.c.partition, outbox.c.position).where(
+        outbox.c.partition == bindparam("partition"),
+        ~select(literal(1))
+        .where(
+            outbox_pending.c.partition == outbox.c.partition,
+            outbox_pending.c.position == outbox.c.position,
+        )
+        .exists(),
+    ),
+)
+
 _WAITING = select(
     func.count().label("waiting"), func.min(outbox_pending.c.position).label("first")
 ).subquery()
@@ -139,6 +152,11 @@ async def prune(connection: AsyncConnection, before_us: int, rows_max: int) -> i
     """Delete published events from before a time, among the oldest rows; return how many."""
     done = await connection.execute(_PRUNE, {"before_us": before_us, "rows_max": rows_max})
     return done.rowcount
+
+
+async def restage(connection: AsyncConnection, partition: int) -> int:
+    """Let everything that is kept of a partition be published again; return how many rows."""
+    return (await connection.execute(_RESTAGE, {"partition": partition})).rowcount
 
 
 async def backlog(connection: AsyncConnection) -> Backlog:

@@ -10,6 +10,7 @@ import { byId, element, write } from "./elements.js";
 export class Board {
   /** @type {Map<string, Card>} */ #cards = new Map();
   #columns = COLUMNS.map(columnElement);
+  #loaded = false;
   #act;
   #now;
 
@@ -18,6 +19,7 @@ export class Board {
     this.#act = act;
     this.#now = now;
     byId("board").append(...this.#columns.map((column) => column.section));
+    byId("jumps").append(...this.#columns.map((column) => column.jump));
   }
 
   /** Show exactly these rows. @param {Row[]} rows */
@@ -26,9 +28,11 @@ export class Board {
     const ids = new Set(shown.map((row) => row.id));
     const focused = this.#focused();
     for (const id of this.#cards.keys()) if (!ids.has(id)) this.#drop(id);
-    for (const row of shown) this.#card(row).update(row, this.#now());
+    for (const row of shown) this.#draw(row);
     this.#columns.forEach((column, at) => this.#arrange(column, inColumn(shown, at)));
     this.#refocus(focused);
+    this.#loaded = true;
+    byId("board").dataset.loaded = "true"; // before that, an empty column says nothing
   }
 
   /** Show ages again. */
@@ -40,6 +44,14 @@ export class Board {
   announce(row, gone) {
     const what = gone ? "left the board" : stateName(row.state);
     write(byId("news"), `Order ${row.order_number}: ${what}`);
+  }
+
+  /** @param {Row} row */
+  #draw(row) {
+    const before = this.#cards.get(row.id)?.row.state;
+    const card = this.#card(row);
+    card.update(row, this.#now());
+    if (this.#loaded && before !== row.state) card.flash();
   }
 
   /** @param {Row} row */
@@ -70,7 +82,7 @@ export class Board {
 
   /** @param {ReturnType<typeof columnElement>} column @param {Row[]} rows */
   #arrange(column, rows) {
-    write(column.count, String(rows.length));
+    for (const count of column.counts) write(count, String(rows.length));
     column.section.dataset.empty = String(rows.length === 0);
     rows.forEach((row, at) => {
       const card = this.#card(row).element;
@@ -98,13 +110,18 @@ function byPromise(one, other) {
 function columnElement(column, at) {
   const section = element("section", "column");
   const heading = element("h2", "column-title", column.title);
-  const count = element("span", "count", "0");
+  const count = element("span", "count", "–");
   const head = element("div", "column-head");
   const list = element("div", "cards");
   section.dataset.column = String(at);
   heading.id = `column-${at}`;
   section.setAttribute("aria-labelledby", heading.id);
+  heading.tabIndex = -1;
   head.append(heading, count);
   section.append(head, list, element("p", "hint quiet", column.hint));
-  return { section, count, list };
+  const jump = element("a", "jump", column.title);
+  jump.href = `#${heading.id}`;
+  const jumpCount = element("span", "count", "–");
+  jump.append(jumpCount);
+  return { section, counts: [count, jumpCount], list, jump };
 }

@@ -9,6 +9,8 @@ import { age, clockOrDay, moment, urgency } from "./times.js";
  * @typedef {(card: Card, action: string) => void} Act
  */
 
+const LONG_NUMBER = 9;
+
 /** The element of one fulfilment, and what it shows. */
 export class Card {
   element = element("article", "card");
@@ -47,7 +49,9 @@ export class Card {
     const changed = this.row.version !== row.version;
     this.row = row;
     if (changed) this.say("");
-    write(this.#number, row.order_number || row.order_id);
+    const number = row.order_number || row.order_id;
+    write(this.#number, number);
+    this.#number.dataset.long = String(number.length > LONG_NUMBER);
     write(this.#customer, row.customer_label || "");
     write(this.#method, methodName(row.method));
     write(this.#stateText, stateName(row.state));
@@ -64,7 +68,7 @@ export class Card {
     write(this.#age, created ? age(created, now) : "");
     const promise = moment(this.row.promise_latest);
     const urgent = promise ? urgency(promise, now) : "";
-    this.element.dataset.urgency = urgent;
+    this.element.dataset.urgency = promise ? urgent : "none";
     const when = promise ? clockOrDay(promise, now) : "";
     const words = urgent === "late" ? `Late: promised ${when}` : `Promised ${when}`;
     write(this.#promise, promise ? words : "No promise");
@@ -74,6 +78,12 @@ export class Card {
   say(text) {
     write(this.#problem, text);
     this.#problem.hidden = !text;
+  }
+
+  /** Draw the eye for a moment to what has just come, or come on. */
+  flash() {
+    this.element.dataset.fresh = "";
+    this.element.addEventListener("animationend", () => delete this.element.dataset.fresh, { once: true });
   }
 
   /** @param {boolean} busy */

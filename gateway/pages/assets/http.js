@@ -25,6 +25,11 @@ export function post(path, body) {
   return request(path, { method: "POST", headers, body: JSON.stringify(body) });
 }
 
+/** @param {string} path @returns {Promise<Answer>} */
+export function remove(path) {
+  return request(path, { method: "DELETE", headers: { "X-CSRF-Token": cookie("imv_csrf") } });
+}
+
 /** @param {string} path @param {RequestInit} init @returns {Promise<Answer>} */
 async function request(path, init) {
   try {

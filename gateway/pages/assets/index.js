@@ -1,13 +1,14 @@
 // The list of locations.
 
 import { byId, element, write } from "./elements.js";
-import { read } from "./http.js";
+import { read, remove } from "./http.js";
 import { askForToken } from "./sign-in.js";
 
 /** @typedef {{id: string, name: string, kind: string, pickup: boolean}} Place */
 
 async function load() {
   const answer = await read("/v1/locations");
+  byId("sign-out").hidden = !answer.ok;
   if (answer.status === 401) {
     write(byId("message"), "Sign in to see the locations.");
     return askForToken(load);
@@ -17,6 +18,14 @@ async function load() {
   const places = answer.body?.locations ?? [];
   write(byId("message"), places.length ? "" : "No location is configured yet.");
   byId("locations").replaceChildren(...places.map(placeElement));
+}
+
+/** Forget who was here, and what they may see. */
+async function signOut() {
+  const answer = await remove("/session");
+  if (!answer.ok) return write(byId("message"), answer.detail);
+  byId("locations").replaceChildren();
+  await load();
 }
 
 /** @param {Place} place */
@@ -32,4 +41,5 @@ function placeElement(place) {
   return item;
 }
 
+byId("sign-out").addEventListener("click", signOut);
 load();

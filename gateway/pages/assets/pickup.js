@@ -12,6 +12,7 @@ import { clock, clockOrDay } from "./times.js";
 /** @typedef {import("./stream.js").Row} Row */
 
 const place = decodeURIComponent(location.pathname.split("/").filter(Boolean)[1] ?? "");
+const UNKNOWN = `The network has no location ${place}.`;
 const rows = new Rows();
 const board = new Board(act, () => stream.now());
 const stream = new Stream(`board:${place}`, {
@@ -31,6 +32,7 @@ function apply(op, row) {
 }
 
 let drawing = false;
+let known = true; // whether the network has this place
 
 /** Draw at the next frame, once, however many changes come until then. */
 function show() {
@@ -41,6 +43,8 @@ function show() {
     const all = rows.all();
     board.show(all);
     write(byId("summary"), all.length === 1 ? "1 open order" : `${all.length} open orders`);
+    const fresh = all.filter((row) => row.state === "assigned").length;
+    document.title = `${fresh ? `(${fresh}) ` : ""}${place} · Pickup board`;
   };
   // A hidden page gets no frames, but must not hold changes back for ever.
   if (document.hidden) draw();
@@ -75,14 +79,21 @@ function rowIn(body) {
   return typeof row?.id === "string" && Number.isInteger(row.version) && row.state ? row : null;
 }
 
+/** @type {import("./stream.js").Status | null} */
+let shown = null;
+
 /** @param {import("./stream.js").Status} status */
 function showStatus(status) {
-  const { words, banner } = wordsOf(status);
-  byId("status").dataset.state = status.state;
-  document.body.dataset.state = status.state;
+  shown = status;
+  if (status.state === "refused") known = true;
+  const { words, banner } = known ? wordsOf(status) : { words: "Unknown", banner: UNKNOWN };
+  byId("status").dataset.state = known ? status.state : "refused";
+  document.body.dataset.state = known ? status.state : "unknown";
   write(byId("status-text"), words);
   write(byId("banner"), banner);
-  byId("banner").hidden = !banner;
+  byId("notice").hidden = !banner;
+  byId("other-token").hidden = status.reason !== "forbidden";
+  byId("all-locations").hidden = known && status.state !== "refused";
   tick(); // the server's time may just have become known
   if (status.state === "signed-out") signIn();
 }
@@ -123,8 +134,12 @@ function signIn() {
 
 async function showName() {
   const answer = await read("/v1/locations");
+  if (!answer.ok) return;
   const found = answer.body?.locations?.find((/** @type {any} */ each) => each.id === place);
   write(byId("place"), found?.name || place);
+  const before = known;
+  known = Boolean(found) || shown?.state === "refused"; // a refusal has its own words
+  if (known !== before && shown) showStatus(shown);
 }
 
 function tick() {
@@ -132,6 +147,7 @@ function tick() {
   board.tick();
 }
 
+byId("other-token").addEventListener("click", signIn);
 document.title = `${place} · Pickup board`;
 write(byId("place"), place);
 stream.open();

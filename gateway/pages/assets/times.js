@@ -25,9 +25,9 @@ export function clockOrDay(moment, now) {
 export function age(moment, now) {
   const minutes = Math.max(0, Math.floor((now.getTime() - moment.getTime()) / MINUTE_MS));
   if (minutes < 1) return "just now";
-  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 60) return `${minutes} min ago`;
   const hours = Math.floor(minutes / 60);
-  return hours < 24 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d`;
+  return hours < 24 ? `${hours} h ${minutes % 60} min ago` : `${Math.floor(hours / 24)} d ago`;
 }
 
 /** How urgent a promise is. @param {Date} promise @param {Date} now @returns {"late" | "soon" | ""} */

@@ -15,7 +15,7 @@ from config.errors import OutcomeUnknown
 from config.ids import EventId, IdFactory
 from outbox.event import STREAM, SUBJECTS, Event
 from outbox.message import Batch, Marker, Message
-from outbox.ports import Publisher, Refused, Stored
+from outbox.ports import Extent, Publisher, Refused, Stored
 from outbox.relay import Relay
 from outbox.statements import backlog, insert_events
 from store.engine import Database
@@ -55,6 +55,9 @@ class Interrupted:
     async def ensure_stream(self) -> None:
         await self._inner.ensure_stream()
 
+    async def extent(self) -> Extent:
+        return await self._inner.extent()
+
     async def last_marker(self, partition: int) -> Marker:
         return await self._inner.last_marker(partition)
 
@@ -73,6 +76,9 @@ class Interrupted:
 
     async def _stand_still(self) -> None:
         self.reached.set()
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise asyncio.CancelledError  # the client swallowed it, as its answer came meanwhile
         await self.goes_on.wait()
 
 

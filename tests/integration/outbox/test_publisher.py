@@ -123,3 +123,16 @@ async def test_without_a_server_nothing_is_published_and_closing_is_safe(
         await publisher.last_marker(3)
     await publisher.close()
     await publisher.close()
+
+
+async def test_closing_is_quiet_at_the_moment_when_the_server_dies(
+    publisher_of: MakePublisher, own_nats: NatsServer
+) -> None:
+    publishers = [publisher_of(own_nats.url) for _ in range(12)]
+    for publisher in publishers:
+        await publisher.ensure_stream()
+    own_nats.kill()
+    for steps, publisher in enumerate(publishers):
+        for _ in range(steps):
+            await asyncio.sleep(0)  # so far has the client come with noticing it
+        await publisher.close()

@@ -6,11 +6,12 @@ from collections.abc import Callable
 import msgspec
 import nats
 import pytest
+from nats.js.errors import NotFoundError
 from sqlalchemy import select
 
 from config.errors import Misconfigured
 from gateway.engines.nats import NatsServer
-from outbox.event import STREAM, Event
+from outbox.event import STREAM, SUBJECTS, Event
 from outbox.message import Batch
 from outbox.nats_publisher import NatsPublisher
 from outbox.partitions import Partitions
@@ -30,6 +31,7 @@ from tests.integration.outbox.relaying import (
     drained,
     event,
     events_of,
+    eventually,
     kill,
     running,
     stored,
@@ -205,20 +207,80 @@ async def test_a_marker_of_nobody_is_followed_while_the_lease_is_ours(
     await assert_each_once_in_order(nats_url, events)
 
 
-async def test_a_stream_that_was_lost_is_made_anew_and_filled(
+async def test_a_stream_that_was_lost_is_made_anew_and_gets_all_that_is_kept(
     database: Database, publisher: NatsPublisher, nats_url: str
 ) -> None:
     relay = a_relay(database, publisher)
-    before, after = events_of(3, range(3)), events_of(3, range(3, 6))
+    before, after = events_of(30, range(3)), [event("o-1", 3)]
     async with running(relay):
         await commit(database, before, relay)
         await drained(database)
-        client = await nats.connect(nats_url)
-        await client.jetstream().delete_stream(STREAM)
-        await client.close()
+        await _lose_stream(nats_url)
         await commit(database, after, relay)
+        await _all_stored(nats_url, len(before) + len(after))
+    await assert_each_once_in_order(nats_url, before + after)
+
+
+async def test_a_stream_lost_while_nothing_happens_is_filled_without_a_new_event(
+    database: Database, publisher: NatsPublisher, nats_url: str
+) -> None:
+    relay, events = a_relay(database, publisher), events_of(30, range(3))
+    async with running(relay):
+        await commit(database, events, relay)
         await drained(database)
-    await assert_each_once_in_order(nats_url, after)
+        await _lose_stream(nats_url)
+        await _all_stored(nats_url, len(events))
+    await assert_each_once_in_order(nats_url, events)
+
+
+async def test_a_broker_that_lost_everything_while_we_were_away_is_filled_at_the_start(
+    sqlite_database: Database, publisher_of: MakePublisher, own_nats: NatsServer
+) -> None:
+    events = events_of(30, range(3))
+    await commit(sqlite_database, events)
+    async with running(a_relay(sqlite_database, publisher_of(own_nats.url))):
+        await drained(sqlite_database)
+    await _lose_stream(own_nats.url)
+    async with running(a_relay(sqlite_database, publisher_of(own_nats.url))):
+        await _all_stored(own_nats.url, len(events))
+    await assert_each_once_in_order(own_nats.url, events)
+
+
+async def test_markers_that_were_too_old_to_be_kept_send_nothing_again(
+    database: Database, publisher_of: MakePublisher, nats_url: str
+) -> None:
+    publisher = publisher_of(nats_url, StreamOptions(max_age_s=0.5, duplicate_window_s=0.1))
+    relay = a_relay(database, publisher)
+    async with running(relay):
+        await commit(database, events_of(8, range(2)), relay)
+        await drained(database)
+        await eventually(lambda: _holds(nats_url, 0))
+    watched = Interrupted(publisher, at="nowhere")
+    async with running(relay := a_relay(database, watched)):
+        await commit(database, [event("o-1", 2)], relay)
+        await drained(database)
+        assert await _holds(nats_url, 1)
+
+
+async def _lose_stream(url: str) -> None:
+    client = await nats.connect(url)
+    await client.jetstream().delete_stream(STREAM)
+    await client.close()
+
+
+async def _all_stored(url: str, count: int) -> None:
+    await eventually(lambda: _holds(url, count))
+
+
+async def _holds(url: str, count: int) -> bool:
+    client = await nats.connect(url)
+    try:
+        state = (await client.jetstream().stream_info(STREAM, subjects_filter=SUBJECTS)).state
+        return sum((state.subjects or {}).values()) == count
+    except NotFoundError:
+        return False
+    finally:
+        await client.close()
 
 
 async def test_relays_share_the_partitions_and_give_them_back_when_they_stop(

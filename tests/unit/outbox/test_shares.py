@@ -17,7 +17,7 @@ def test_the_shares_add_up_and_differ_by_one_at_most(names: set[object], partiti
 
 @given(st.sets(st.integers(0, 31)), st.sets(st.integers(0, 31)), st.integers(0, 32))
 def test_what_is_busy_is_given_up_last(held: set[int], busy: set[int], share: int) -> None:
-    surplus = surplus_of([Lease(number, None) for number in held], share, busy)
+    surplus = surplus_of([Lease(number, 1, 0, None) for number in held], share, busy)
     assert len(surplus) == max(0, len(held) - share)
     assert set(surplus) <= held
     if set(surplus) & busy:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from litestar import Litestar, Request, Response, get, post
+from litestar import Litestar, Request, Response, delete, get, post
 from litestar.params import FromPath
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
@@ -61,6 +61,12 @@ class Edge:
             response.set_cookie("imv_csrf", "csrf-1")
             return response
 
+        @delete("/session", status_code=204)
+        async def sign_out() -> Response[None]:
+            response = Response[None](None, status_code=204)
+            response.delete_cookie("imv_session")
+            return response
+
         @post("/v1/fulfilments/{name:str}/{action:str}")
         async def act(
             request: Request[Any, Any, Any], name: FromPath[str], action: FromPath[str]
@@ -74,7 +80,7 @@ class Edge:
             self.world.publish(self.world.table.commit({**row, "state": _NEXT[action]}))
             return Response({"outcome": "applied"}, status_code=200)
 
-        return [locations, session, act]
+        return [locations, session, sign_out, act]
 
 
 @pytest.fixture

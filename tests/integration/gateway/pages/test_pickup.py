@@ -205,11 +205,92 @@ async def test_a_board_out_of_scope_is_refused_in_words(edge: Edge, page: Page) 
     )
 
 
+async def test_before_anything_is_known_no_column_says_that_it_is_empty(
+    edge: Edge, page: Page
+) -> None:
+    edge.world.table.reachable = False
+    await opened(edge, page)
+    await expect(page.locator("#place")).to_have_text("Soho")
+    await expect(page.locator("#status-text")).not_to_have_text("Live")
+    assert set(await page.locator(".column .count").all_inner_texts()) == {"\N{EN DASH}"}
+    await expect(page.get_by_text("Nobody is waiting")).to_be_hidden()
+    edge.world.table.reachable = True
+    await expect(page.get_by_text("Nobody is waiting")).to_be_visible()
+    assert set(await page.locator(".column .count").all_inner_texts()) == {"0"}
+
+
+async def test_a_location_that_does_not_exist_is_not_an_empty_board(
+    edge: Edge, page: Page, context: BrowserContext
+) -> None:
+    address = f"http://{edge.host}"
+    await context.add_cookies([{"name": "imv_session", "value": "operator", "url": address}])
+    await page.goto(f"{address}/pickup/S-0O1")
+    await expect(page.locator("#banner")).to_have_text("The network has no location S-0O1.")
+    await expect(page.locator("#status-text")).not_to_have_text("Live")
+    await expect(page.locator("#board")).to_be_hidden()
+    await page.get_by_role("link", name="All locations", exact=True).last.click()
+    await expect(page.get_by_role("link", name="Soho")).to_be_visible()
+
+
+async def test_who_is_refused_may_use_another_token(
+    edge: Edge, page: Page, context: BrowserContext
+) -> None:
+    address = f"http://{edge.host}"
+    await context.add_cookies([{"name": "imv_session", "value": "orders", "url": address}])
+    edge.world.change("1", "assigned")
+    await opened(edge, page)
+    await page.get_by_role("button", name="Use another token").click()
+    await page.get_by_label("Access token").fill("board")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".card")).to_have_count(1)
+    await expect(page.locator("#notice")).to_be_hidden()
+
+
+async def test_on_a_phone_a_strip_leads_to_each_column(edge: Edge, page: Page) -> None:
+    for number in range(8):
+        edge.world.change(str(number), "assigned")
+    edge.world.change("9", "ready")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await live(edge, page)
+    jump = page.get_by_role("navigation", name="Columns").get_by_role("link", name="Ready 1")
+    await expect(page.locator("[data-id='9']")).not_to_be_in_viewport()
+    await jump.click()
+    await expect(page.locator("[data-id='9']")).to_be_in_viewport()
+    top, bottom = await page.evaluate(
+        "[document.getElementById('column-4').getBoundingClientRect().top,"
+        " document.querySelector('.top').getBoundingClientRect().bottom]"
+    )
+    assert top >= bottom, "the header does not cover the column"
+
+
+async def test_a_long_order_number_stays_on_one_line(edge: Edge, page: Page) -> None:
+    await page.set_viewport_size({"width": 1440, "height": 900})
+    row = {**fulfilment("1", "assigned"), "order_number": "P-1795733544283"}
+    edge.world.table.commit(row)
+    await live(edge, page)
+    lines = await page.locator("[data-id='1'] .number").evaluate(
+        "one => one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight)"
+    )
+    assert lines < 1.5
+
+
+async def test_a_card_that_comes_or_moves_draws_the_eye_for_a_moment(
+    edge: Edge, page: Page
+) -> None:
+    edge.world.change("1", "assigned")
+    await live(edge, page)
+    await expect(page.locator(".card[data-fresh]")).to_have_count(0)
+    edge.world.change("2", "assigned")
+    await expect(page.locator("[data-id='2'][data-fresh]")).to_have_count(1)
+    await expect(page.locator(".card[data-fresh]")).to_have_count(0)
+    await expect(page).to_have_title("(2) S-001 · Pickup board")
+
+
 async def test_every_control_is_large_enough_for_a_finger(edge: Edge, page: Page) -> None:
     edge.world.change("1", "acknowledged")
     await page.set_viewport_size({"width": 390, "height": 844})
     await live(edge, page)
-    sizes = await page.locator("button, a.brand").evaluate_all(
+    sizes = await page.locator("button:visible, a.brand, .jump").evaluate_all(
         "all => all.map(one => one.getBoundingClientRect()).map(box => [box.width, box.height])"
     )
     assert all(min(size) >= 44 for size in sizes)
@@ -228,3 +309,11 @@ async def test_the_index_lists_the_locations(edge: Edge, page: Page) -> None:
     await page.goto(f"http://{edge.host}/")
     link = page.get_by_role("link", name="Soho")
     assert await link.get_attribute("href") == "/pickup/S-001"
+
+
+async def test_signing_out_leaves_nothing_behind(edge: Edge, page: Page) -> None:
+    await page.goto(f"http://{edge.host}/")
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
+    await expect(page.get_by_role("link", name="Soho")).to_have_count(0)
+    await expect(page.locator("#sign-out")).to_be_hidden()
