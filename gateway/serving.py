@@ -11,6 +11,7 @@ from litestar.types import ASGIApp
 from config.errors import Misconfigured
 from config.limits import SHUTDOWN_S
 from gateway.stream.transport import websocket_options
+from gateway.transport import EdgeProtocol
 
 _BACKLOG = 2048
 _START_LOOK_S = 0.005
@@ -50,7 +51,7 @@ async def serving(
         access_log=False,
         server_header=False,
         lifespan="off",
-        http="httptools",
+        http=EdgeProtocol,
         timeout_graceful_shutdown=SHUTDOWN_S,
         **websocket_options(),
     )
