@@ -130,7 +130,9 @@ async def open_house(
             metrics=metrics,
             health=health,
         )
-        sweeper = Sweeper(reader, intake, clock, ids=ids, gate_open=stock.is_open)
+        sweeper = Sweeper(
+            reader, intake, clock, ids=ids, markets=stock.markets, gate_open=stock.is_open
+        )
         completer = Completer(reader, intake, platforms, clock=clock, ids=ids)
         background = [*stock.running, sweeper.run, completer.run, hub.run, health.run]
         if relay:

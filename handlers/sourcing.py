@@ -72,7 +72,7 @@ async def decide(desk: Desk, gate: Gate, ledger: Ledger) -> Decided:
     """Route and reserve everything that waits on the desk; orders are never lost, only held."""
     decided = Decided()
     by_market: dict[MarketId, list[Wish]] = {}
-    for wish in [*_order_wishes(desk), *_hold_wishes(desk)]:
+    for wish in [*_order_wishes(desk, decided), *_hold_wishes(desk)]:
         by_market.setdefault(wish.market, []).append(wish)
     for market, wishes in by_market.items():
         await _Market(desk, gate, ledger, market, decided).decide(wishes)
@@ -216,7 +216,7 @@ class _Market:
             short = [f"{d.sku}: {d.quantity} missing" for d in plan.unfilled]
             self._decided.refused[wish.hold.message.id] = NoStock(", ".join(short), missing=short)
         elif wish.order_id is not None and self._is_freed(wish.problem, plan):
-            self._postpone(wish.order_id)
+            _postpone(self._desk, wish.order_id, self._decided)
         elif wish.order_id is not None:
             hold_back(self._desk, wish.order_id, plan)
 
@@ -240,14 +240,15 @@ class _Market:
         if wish.hold is not None:
             self._decided.refused[wish.hold.message.id] = error
         elif wish.order_id is not None:
-            self._postpone(wish.order_id)
+            _postpone(self._desk, wish.order_id, self._decided)
 
-    def _postpone(self, order_id: OrderId) -> None:
-        """Have the order decided later; it is never lost."""
-        draft = Draft(self._desk, BY)
-        draft.save(msgspec.structs.replace(self._desk.files[order_id], undecided=True))
-        draft.accept()
-        self._decided.undecided.add(order_id)
+
+def _postpone(desk: Desk, order_id: OrderId, decided: Decided) -> None:
+    """Have the order decided later; it is never lost."""
+    draft = Draft(desk, BY)
+    draft.save(msgspec.structs.replace(desk.files[order_id], undecided=True))
+    draft.accept()
+    decided.undecided.add(order_id)
 
 
 def hold_back(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:
@@ -268,11 +269,15 @@ def hold_back(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:
     draft.accept()
 
 
-def _order_wishes(desk: Desk) -> list[Wish]:
+def _order_wishes(desk: Desk, decided: Decided) -> list[Wish]:
+    """Return what is to be routed; an order of a market that left the network waits for its return."""
     wishes = []
     for order_id in desk.to_route:
         file = desk.files[order_id]
         if file.order.state == "cancelled":
+            continue
+        if file.order.market not in desk.facts.directory.markets:
+            _postpone(desk, order_id, decided)
             continue
         problem = _problem(desk, file)
         if problem.demands:

@@ -100,13 +100,18 @@ class World:
         self.batch = self.another_batch()
         self.sent: list[Message] = []
 
-    def another_batch(self, store: Store | None = None, gate: Gate | None = None) -> Batch:
+    def another_batch(
+        self,
+        store: Store | None = None,
+        gate: Gate | None = None,
+        directory: Directory | None = None,
+    ) -> Batch:
         """Make a batch runner, as another process would have, on these ports."""
         return Batch(
             store=store or self.store,
             gate=gate or self.gate,
             keeper=self.keeper,
-            directory=Directory(NETWORK, SOURCES),
+            directory=directory or Directory(NETWORK, SOURCES),
             clock=self.clock,
             ids=self.ids,
             committed=self.heard,
@@ -151,7 +156,14 @@ class World:
     async def sweep(self) -> None:
         """Do everything that is due now."""
         async with self.intake() as intake:
-            sweeper = Sweeper(self.reader, intake, self.clock, ids=self.ids, gate_open=lambda: True)
+            sweeper = Sweeper(
+                self.reader,
+                intake,
+                self.clock,
+                ids=self.ids,
+                markets=MARKETS,
+                gate_open=lambda: True,
+            )
             await sweeper.sweep()
 
     async def decide(self, *order_ids: Any) -> Outcome:
