@@ -112,6 +112,7 @@ async def open_house(
         channels, platforms = open_channels(settings, environ, http, clock)
         token_store = TokenStore(database)
         hub = Hub(subscriber, SqlSnapshots(reader), incarnation, clock)
+        metrics.screens.set_function(lambda: hub.sessions)
         health = Health(
             reader, stock.gate, subscriber, stock.markets, metrics, intake=intake, clock=clock
         )
