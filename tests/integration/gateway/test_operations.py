@@ -1,7 +1,11 @@
 """What those who run it look at, on a real instance: health, metrics, problems, documents, logs."""
 
 import asyncio
+import json
+import os
+import pty
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -98,3 +102,37 @@ async def test_whatever_is_refused_is_a_problem(
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem["type"].startswith("urn:imv:problem:")
     assert answer.headers["x-request-id"] == problem["request_id"]
+
+
+async def _told_of_one_order(folder: Path, stderr: int) -> None:
+    """Run an instance that takes one order, with its log going where it is told."""
+    arguments = at.up_arguments(at.write_config(folder), folder / "data")
+    with at.running(*arguments, stderr=stderr) as up:
+        body = at.order(1)
+        async with httpx.AsyncClient(base_url=up.http) as client:
+            url, head = "/webhooks/shop-main", at.headers(body, "event-1")
+            assert (await client.post(url, content=body, headers=head)).is_success
+
+
+async def test_every_log_line_is_json_and_holds_no_secret(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        await _told_of_one_order(tmp_path, log.fileno())
+    text = (tmp_path / "log").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    commits = [line for line in lines if line["event"] == "batch.committed" and line["orders"]]
+    assert [len(line["messages"]) for line in commits] == [1]
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
+    assert not [word for word in ("hush", "Baker", "imv_") if word in text]
+
+
+async def test_on_a_terminal_the_ready_line_is_not_buried_in_the_log(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        os.write(theirs, b"begin ")
+        await _told_of_one_order(tmp_path, theirs)
+        shown = os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert shown.startswith(b"begin")
+    assert b"batch.committed" not in shown
