@@ -7,6 +7,8 @@ ImvError
 │   ├── NotFound          no such thing
 │   ├── Unreadable        the bytes are not what the contract says
 │   ├── TooLarge          over a stated limit
+│   ├── HeadTooLarge      the headers of a request are over the limit
+│   ├── TooSlow           a request's head did not arrive in time
 │   ├── UnsupportedEncoding   a content encoding that we do not read
 │   ├── InvalidTransition the thing is in a state that does not allow this
 │   ├── StaleVersion      decided on an old version of the row
@@ -70,6 +72,18 @@ class TooLarge(Rejected):
     """The body is over the limit; send less at once."""
 
     slug = "too-large"
+
+
+class HeadTooLarge(Rejected):
+    """The request's headers are over the limit; send fewer and shorter ones."""
+
+    slug = "head-too-large"
+
+
+class TooSlow(Rejected):
+    """The request's headers did not arrive in time; send them at once."""
+
+    slug = "too-slow"
 
 
 class UnsupportedEncoding(Rejected):

@@ -10,7 +10,10 @@ from gateway.cli import bench, catalog, contracts, doctor, roles, send, stock, t
 FAILED, WRONG_USE = 1, 2
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="In a checkout, `./imv test` runs the test suite.",
+)
 def imv() -> None:
     """The IMV edge gateway: webhooks in, one order record, decided in real time."""
 
@@ -35,7 +38,7 @@ for command in (
 def main() -> None:
     """Run a command: 0 done, 1 failed, 2 wrong use."""
     try:
-        imv.main(standalone_mode=False)
+        imv.main(prog_name="imv", standalone_mode=False)
     except click.UsageError as error:
         error.show()
         sys.exit(WRONG_USE)

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
 
 from config.clock import Clock, to_us
-from config.errors import ImvError
+from config.errors import ImvError, Unavailable
 from config.ids import MarketId
 from gateway.metrics import Metrics
 from handlers.intake import Intake
 from store.readers import Reader
 
 CHECK_S = 1.0
+FILL_S = 10.0
+FILL_SHARE_MAX = 0.7
 _BACKLOG_OLD_S = 30.0
 
 
@@ -23,6 +26,10 @@ class Broker(Protocol):
     @property
     def is_up(self) -> bool:
         """Tell whether NATS answers now."""
+        ...
+
+    async def fill(self) -> float:
+        """Return which share of the stream's room is used; Unavailable when NATS does not answer."""
         ...
 
 
@@ -63,6 +70,7 @@ class Health:
         self._metrics = metrics
         self._intake = intake
         self._clock = clock
+        self._fill = 0.0
         self.dependencies: dict[str, Dependency] = {
             name: Dependency(ok=False, detail="not looked at yet")
             for name in ("database", "redis", "nats", "relay")
@@ -74,10 +82,26 @@ class Health:
         return self.dependencies["database"].ok
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled; at the stream's room beside the rest, for NATS may be slow to tell."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_on(), name="health.look")
+            group.create_task(self._measure_on(), name="health.fill")
+
+    async def _look_on(self) -> None:
         while True:
             await self.look()
             await asyncio.sleep(CHECK_S)
+
+    async def _measure_on(self) -> None:
+        while True:
+            await self.measure()
+            await asyncio.sleep(FILL_S)
+
+    async def measure(self) -> None:
+        """Ask once how full the stream is; a full one refuses every event."""
+        with suppress(Unavailable):
+            self._fill = await self._broker.fill()
+            self._metrics.fill.set(self._fill)
 
     async def look(self) -> None:
         """Look at everything once."""
@@ -93,9 +117,15 @@ class Health:
         self.dependencies = {
             "database": database,
             "redis": self._redis(),
-            "nats": Dependency(ok=self._broker.is_up, detail="" if self._broker.is_up else "down"),
+            "nats": self._nats(),
             "relay": relay,
         }
+
+    def _nats(self) -> Dependency:
+        if not self._broker.is_up:
+            return Dependency(ok=False, detail="down")
+        full = self._fill >= FILL_SHARE_MAX
+        return Dependency(ok=True, detail=f"the stream is {self._fill:.0%} full" if full else "")
 
     async def _relay(self) -> Dependency:
         backlog = await self._reader.backlog()

@@ -118,6 +118,7 @@ async def open_house(
         channels, platforms = open_channels(settings, environ, http, clock)
         token_store = TokenStore(database)
         hub = Hub(subscriber, SqlSnapshots(reader), incarnation, clock)
+        metrics.screens.set_function(lambda: hub.sessions)
         health = Health(
             reader, stock.gate, subscriber, stock.markets, metrics, intake=intake, clock=clock
         )
@@ -136,7 +137,9 @@ async def open_house(
             metrics=metrics,
             health=health,
         )
-        sweeper = Sweeper(reader, intake, clock, ids=ids, gate_open=stock.is_open)
+        sweeper = Sweeper(
+            reader, intake, clock, ids=ids, markets=stock.markets, gate_open=stock.is_open
+        )
         completer = Completer(reader, intake, platforms, clock=clock, ids=ids)
         background = [*stock.running, sweeper.run, completer.run, hub.run, health.run]
         if relay:

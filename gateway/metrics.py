@@ -7,7 +7,7 @@ from handlers.batch import Settled
 from handlers.message import Outcome
 from store.ports import Changes
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = "text/plain; version=0.0.4"  # the framework adds the charset to every text
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -66,6 +66,11 @@ class Metrics:
             "imv_waiting", "Work that waits, by kind.", ("kind",), registry=registry
         )
         self.screens = Gauge("imv_screens", "Open stream sessions.", registry=registry)
+        self.fill = Gauge(
+            "imv_stream_fill_ratio",
+            "How full the event stream is; at 1 it refuses every event.",
+            registry=registry,
+        )
 
     def webhook(self, source: SourceId, outcome: str, seconds: float) -> None:
         """Count one webhook; the source is a configured one, or `unknown`."""

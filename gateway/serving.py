@@ -11,6 +11,7 @@ from litestar.types import ASGIApp
 from config.errors import Misconfigured
 from config.limits import SHUTDOWN_S
 from gateway.stream.transport import websocket_options
+from gateway.transport import EdgeProtocol
 
 _BACKLOG = 2048
 _START_LOOK_S = 0.005
@@ -28,12 +29,23 @@ class Edge(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """Bind the address, or raise Misconfigured that says which one is taken."""
     try:
-        return socket.create_server((host, port), backlog=_BACKLOG)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise Misconfigured(
             f"cannot listen on {host}:{port}: {error.strerror}; stop what uses it, or choose another "
             "with --port"
         ) from error
+
+
+def url_of(address: socket.socket) -> str:
+    """Return the address of a bound socket as clients write it."""
+    return url_at(*address.getsockname()[:2])
+
+
+def url_at(host: str, port: int) -> str:
+    """Return the address of a host, IPv6 too, as clients write it."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @asynccontextmanager
@@ -50,7 +62,7 @@ async def serving(
         access_log=False,
         server_header=False,
         lifespan="off",
-        http="httptools",
+        http=EdgeProtocol,
         timeout_graceful_shutdown=SHUTDOWN_S,
         **websocket_options(),
     )

@@ -1,4 +1,4 @@
-"""`imv up`: everything on embedded engines, started and stopped in order."""
+"""`imv up`: everything, on embedded engines where none are named; started and stopped in order."""
 
 import asyncio
 import os
@@ -15,15 +15,14 @@ from config.settings import Settings
 from gateway.app import create_app
 from gateway.demo.traffic import Demo
 from gateway.engines.child import Child
+from gateway.engines.embedded import running_engines
 from gateway.engines.folder import DataFolder
-from gateway.engines.nats import NatsServer
-from gateway.engines.redis import RedisServer
 from gateway.engines.relay_child import RelayChild
-from gateway.lifespan import House, Urls, open_house, relay_settings
+from gateway.lifespan import House, open_house, relay_settings
 from gateway.relay import RelaySettings, open_relay
 from gateway.running import Running, remove_running, write_running
 from gateway.security import OPERATOR
-from gateway.serving import listen, serving
+from gateway.serving import listen, serving, url_of
 from gateway.signals import stop_signal
 from store.migrate import migrate
 from store.tokens import TokenRow
@@ -60,18 +59,11 @@ def up(
         folder = stack.enter_context(DataFolder(data))
         address = listen(settings.gateway.host, settings.gateway.port)
         stack.callback(address.close)
-        redis = RedisServer(folder.path, folder.runtime, inherit=(folder.lock,))
-        stack.callback(redis.stop)
-        redis.start()
-        nats = NatsServer(folder.path, inherit=(folder.lock,))
-        stack.callback(nats.stop)
-        nats.start()
-        database = _database_url(settings, folder.path)
-        urls = Urls(database, redis.url, (nats.url,), nats.store_bytes)
+        engines = stack.enter_context(running_engines(settings.engines, folder))
+        urls, nats = engines.urls, engines.urls.nats[0]
+        http = url_of(address)
         relay = RelayChild(relay_settings(settings, urls), log=folder.path / "relay.log")
         stack.callback(relay.stop)
-        host, port = address.getsockname()[:2]
-        http = f"http://{host}:{port}"
 
         async def main() -> None:
             async with stop_signal() as stopped:
@@ -82,9 +74,9 @@ def up(
                     token = await _first_token(house)
                     credential = await _credential(house)
                     server = serving(create_app(house), address, house.hub.shutdown)
-                    async with server, _kept_alive(redis, nats, relay):
-                        write_running(folder.path, Running(http, nats.url, credential, os.getpid()))
-                        tell(Ready(http=http, nats=nats.url, data=str(folder.path), token=token))
+                    async with server, _kept_alive(*engines.children, relay):
+                        write_running(folder.path, Running(http, nats, credential, os.getpid()))
+                        tell(Ready(http=http, nats=nats, data=str(folder.path), token=token))
                         try:
                             await _until(stopped, house, demo, http, credential)
                         finally:
@@ -148,7 +140,3 @@ async def _credential(house: House) -> str:
 def _row(house: House, note: str) -> TokenRow:
     now = house.clock.now()
     return TokenRow(house.ids.new(to_ms(now)), (OPERATOR,), note, to_us(now))
-
-
-def _database_url(settings: Settings, folder: Path) -> str:
-    return settings.engines.database or f"sqlite+aiosqlite:///{folder / 'imv.db'}"

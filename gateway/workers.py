@@ -52,10 +52,11 @@ class Workers:
     def _start(self) -> None:
         """Fork one worker and wait until it serves."""
         told, tell = os.pipe()
+        parent = os.getpid()  # asked before: an orphan would take its new parent for the right one
         pid = os.fork()
         if pid == 0:
             os.close(told)
-            _become_worker(self._work, tell)
+            _become_worker(self._work, tell, parent)
         os.close(tell)
         self._pids.add(pid)
         readable, _, _ = select.select([told], [], [], _READY_S)
@@ -89,14 +90,14 @@ class Workers:
         self._pids.clear()
 
 
-def _become_worker(work: Work, tell: int) -> None:
+def _become_worker(work: Work, tell: int, parent: int) -> None:
     """Work in this new process and never come back from it."""
     status = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         if sys.platform == "linux":
-            leash(os.getppid())
+            leash(parent)
         work(lambda: _say(tell))
         status = 0
     except BaseException:  # noqa: BLE001 - nothing may unwind into the parent's stack

@@ -18,7 +18,7 @@ from handlers.desk import Desk, HoldWish
 from handlers.draft import Draft, What
 from handlers.groups import assign
 from handlers.lifecycle import derive_state
-from handlers.wishes import Wish, hold_wishes, order_wishes
+from handlers.wishes import Wish, hold_wishes, order_wishes, stranded
 from routing.sourcing.estimate import estimate_ms
 from routing.sourcing.problem import Problem, RoutePlan
 from routing.sourcing.solve import solve
@@ -63,6 +63,8 @@ class Decided(msgspec.Struct):
 async def decide(desk: Desk, gate: Gate, ledger: Ledger) -> Decided:
     """Route and reserve everything that waits on the desk; orders are never lost, only held."""
     decided = Decided()
+    for order_id in stranded(desk):
+        _postpone(desk, order_id, decided)
     by_market: dict[MarketId, list[Wish]] = {}
     for wish in [*order_wishes(desk), *hold_wishes(desk)]:
         by_market.setdefault(wish.market, []).append(wish)
@@ -238,7 +240,7 @@ class _Market:
             short = [f"{d.sku}: {d.quantity} missing" for d in plan.unfilled]
             self._decided.refused[wish.hold.message.id] = NoStock(", ".join(short), missing=short)
         elif wish.order_id is not None and self._is_freed(wish.problem, plan):
-            self._postpone(wish.order_id)
+            _postpone(self._desk, wish.order_id, self._decided)
         elif wish.order_id is not None:
             hold_back(self._desk, wish.order_id, plan)
 
@@ -262,14 +264,15 @@ class _Market:
         if wish.hold is not None:
             self._decided.refused[wish.hold.message.id] = error
         elif wish.order_id is not None:
-            self._postpone(wish.order_id)
+            _postpone(self._desk, wish.order_id, self._decided)
 
-    def _postpone(self, order_id: OrderId) -> None:
-        """Have the order decided later; it is never lost."""
-        draft = Draft(self._desk, BY)
-        draft.save(msgspec.structs.replace(self._desk.files[order_id], undecided=True))
-        draft.accept()
-        self._decided.undecided.add(order_id)
+
+def _postpone(desk: Desk, order_id: OrderId, decided: Decided) -> None:
+    """Have the order decided later; it is never lost."""
+    draft = Draft(desk, BY)
+    draft.save(msgspec.structs.replace(desk.files[order_id], undecided=True))
+    draft.accept()
+    decided.undecided.add(order_id)
 
 
 def hold_back(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:

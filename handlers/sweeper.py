@@ -7,7 +7,7 @@ from typing import Protocol
 
 from config.clock import Clock, to_ms, to_us
 from config.errors import ImvError, Unavailable
-from config.ids import HoldId, IdFactory, MessageId, OrderId, SourceId
+from config.ids import HoldId, IdFactory, MarketId, MessageId, OrderId, SourceId
 from config.log import get_log
 from handlers.actions import Action, ApplyWaiting, DecideOrders, EndHold, ExpireParked
 from handlers.intake import WayIn
@@ -39,8 +39,8 @@ class Mapped(Protocol):
 class Due(Protocol):
     """What waits; each call raises EngineDown when the database does not answer."""
 
-    async def undecided(self, limit: int) -> list[OrderId]:
-        """Return the orders that wait for the gate, oldest first."""
+    async def undecided(self, markets: Sequence[MarketId], limit: int) -> list[OrderId]:
+        """Return the orders of these markets that wait for the gate, oldest first."""
         ...
 
     async def now_mapped(self, after: str, limit: int) -> Mapped:
@@ -88,6 +88,7 @@ class Sweeper:
         clock: Clock,
         *,
         ids: IdFactory,
+        markets: Sequence[MarketId],
         gate_open: Callable[[], bool],
     ) -> None:
         """Take what waits and the way in."""
@@ -95,6 +96,7 @@ class Sweeper:
         self._intake = intake
         self._clock = clock
         self._ids = ids
+        self._markets = tuple(markets)
         self._gate_open = gate_open
         self._looked_at = ""
         self._reunited_since_us = 0
@@ -133,7 +135,7 @@ class Sweeper:
         actions: list[Action] = []
         waiting: list[OrderId] = []
         if self._gate_open():
-            waiting = await self._due.undecided(_AT_ONCE)
+            waiting = await self._due.undecided(self._markets, _AT_ONCE)
             mapped = await self._due.now_mapped(self._looked_at, _AT_ONCE)
             self._looked_at = mapped.after
             orders = dict.fromkeys([*waiting, *mapped.order_ids])

@@ -24,12 +24,26 @@ def order_wishes(desk: Desk) -> list[Wish]:
     wishes = []
     for order_id in desk.to_route:
         file = desk.files[order_id]
-        if file.order.state == "cancelled":
+        if file.order.state == "cancelled" or not _has_market(desk, file):
             continue
         problem = _problem(desk, file)
         if problem.demands:
             wishes.append(Wish(order_id, file.order.market, problem, order_id=order_id))
     return wishes
+
+
+def stranded(desk: Desk) -> list[OrderId]:
+    """Return the orders whose market left the network: they wait for its return."""
+    files = [desk.files[one] for one in desk.to_route]
+    return [
+        file.order.id
+        for file in files
+        if file.order.state != "cancelled" and not _has_market(desk, file)
+    ]
+
+
+def _has_market(desk: Desk, file: OrderFile) -> bool:
+    return file.order.market in desk.facts.directory.markets
 
 
 def _problem(desk: Desk, file: OrderFile) -> Problem:

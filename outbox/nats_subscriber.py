@@ -36,6 +36,11 @@ class NatsSubscriber:
         """Whether the connection stands; a dead peer that still holds its socket is not noticed."""
         return self._connection.is_up
 
+    async def fill(self) -> float:
+        """Return which share of the stream's room is used, 0 where it has no bound; as `position`."""
+        info = await self._info()
+        return info.state.bytes / info.config.max_bytes if info.config.max_bytes > 0 else 0.0
+
     async def position(self) -> StreamPosition:
         """Return the stream's identity and end; EngineDown when NATS or the stream is not there."""
         info = await self._info()

@@ -166,9 +166,11 @@ class Reader:
         row = await self._one(select(instance.c.incarnation))
         return str(row.incarnation) if row else ""
 
-    async def undecided(self, limit: int) -> list[OrderId]:
-        """Return the orders that wait for the gate, oldest first."""
-        statement = select(orders.c.id).where(orders.c.undecided.is_(True))
+    async def undecided(self, markets: Sequence[MarketId], limit: int) -> list[OrderId]:
+        """Return the orders of these markets that wait for the gate, oldest first."""
+        statement = select(orders.c.id).where(
+            orders.c.undecided.is_(True), orders.c.market.in_(markets)
+        )
         rows = await self._all(statement.order_by(orders.c.placed_us).limit(limit))
         return [OrderId(row.id) for row in rows]
 

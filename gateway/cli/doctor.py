@@ -99,7 +99,7 @@ def _urls(instance: Instance, running: Running | None) -> Urls:
     with suppress(OSError):
         runtime = (instance.data / "runtime").read_text().strip()
     redis_url = f"unix://{runtime}/redis.sock" if runtime else ""
-    return Urls(urls.database, redis_url, urls.nats or (running.nats,))
+    return Urls(urls.database, urls.redis or redis_url, urls.nats or (running.nats,))
 
 
 async def _guarded(check: Check, subject: Subject) -> list[Finding]:

@@ -17,8 +17,9 @@ class Instance(msgspec.Struct, frozen=True):
 
     @property
     def embedded(self) -> bool:
-        """Tell whether the engines are ours to start."""
-        return not self.settings.engines.redis
+        """Tell whether some engine is ours to start."""
+        engines = self.settings.engines
+        return not (engines.database and engines.redis and engines.nats)
 
     def urls(self) -> Urls:
         """Return the external engines' addresses."""

@@ -10,6 +10,7 @@ import msgspec
 from config.errors import EngineDown, Misconfigured, Rejected, Unavailable
 from gateway.cli.instance import Instance
 from gateway.running import Running, read_running
+from gateway.serving import url_at
 
 REQUEST_S: Final = 30.0
 _UNAVAILABLE: Final = 503
@@ -61,7 +62,7 @@ def http_of(instance: Instance) -> str:
             "or name its folder with --data"
         )
     gateway = instance.settings.gateway
-    return f"http://{gateway.host}:{gateway.port}"
+    return url_at(gateway.host, gateway.port)
 
 
 def nats_of(instance: Instance) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -15,9 +14,8 @@ from config.clock import to_ms
 from config.ids import MarketId, MessageId, SourceId
 from config.settings import environment
 from gateway.cli.instance import Instance
+from gateway.engines.embedded import running_engines, sqlite_url
 from gateway.engines.folder import DataFolder
-from gateway.engines.nats import NatsServer
-from gateway.engines.redis import RedisServer
 from gateway.lifespan import House, Urls, open_database, open_house
 from handlers.actions import ImportCatalog, ImportStock
 from handlers.message import Message, Outcome
@@ -83,7 +81,7 @@ def database_of(instance: Instance) -> Iterator[str]:
         yield instance.settings.engines.database
         return
     with DataFolder(instance.data) as folder:
-        yield _sqlite(folder.path)
+        yield sqlite_url(folder.path)
 
 
 @contextmanager
@@ -94,14 +92,7 @@ def engines_of(instance: Instance) -> Iterator[Urls]:
         return
     with ExitStack() as stack:
         folder = stack.enter_context(DataFolder(instance.data))
-        redis = RedisServer(folder.path, folder.runtime, inherit=(folder.lock,))
-        stack.callback(redis.stop)
-        redis.start()
-        nats = NatsServer(folder.path, inherit=(folder.lock,))
-        stack.callback(nats.stop)
-        nats.start()
-        database = instance.settings.engines.database or _sqlite(folder.path)
-        yield Urls(database, redis.url, (nats.url,))
+        yield stack.enter_context(running_engines(instance.settings.engines, folder)).urls
 
 
 async def submit(house: House, task: ImportStock | ImportCatalog, by: str) -> Outcome:
@@ -122,7 +113,3 @@ async def submit(house: House, task: ImportStock | ImportCatalog, by: str) -> Ou
             operator=True,
         )
     )
-
-
-def _sqlite(folder: Path) -> str:
-    return f"sqlite+aiosqlite:///{folder / 'imv.db'}"

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,10 +15,12 @@ from config.errors import Misconfigured
 from config.settings import environment
 from gateway.app import create_app
 from gateway.cli.instance import Instance, find_instance
+from gateway.cli.offline import database_of
+from gateway.cli.output import json_option, show_json
 from gateway.demo.setup import prepare_demo
 from gateway.lifespan import open_house, relay_settings
 from gateway.relay import open_relay
-from gateway.serving import listen, serving
+from gateway.serving import listen, serving, url_of
 from gateway.signals import stop_signal
 from gateway.up import Ready, up
 from gateway.workers import Workers
@@ -53,7 +55,8 @@ def up_command(
     as_json: bool,
 ) -> None:
     """Run everything on embedded engines until Ctrl-C."""
-    log.configure()
+    # A person must still find the ready line, with a token that is shown once, after a minute.
+    log.configure(level="warning" if sys.stderr.isatty() else "info")
     instance = _listening(find_instance(data, config), host, port)
     environ = environment()
     show = None
@@ -88,8 +91,7 @@ def serve(
     address = listen(instance.settings.gateway.host, instance.settings.gateway.port)
 
     def tell() -> None:
-        http = "http://{}:{}".format(*address.getsockname()[:2])
-        ready = Ready(http=http, nats="", data=str(instance.data), token=None)
+        ready = Ready(http=url_of(address), nats="", data=str(instance.data), token=None)
         _tell(ready, as_json=True, demo=False)
 
     if workers == 1:
@@ -134,14 +136,16 @@ def relay(data: str | None, config: str | None) -> None:
 
 
 @click.command("migrate")
+@json_option
 @instance_options
-def migrate_command(data: str | None, config: str | None) -> None:
+def migrate_command(*, as_json: bool, data: str | None, config: str | None) -> None:
     """Bring the database to this version."""
-    instance = find_instance(data, config)
-    if not instance.settings.engines.database:
-        Path(instance.data).mkdir(parents=True, exist_ok=True)
-    revision = asyncio.run(migrate(instance.urls().database))
-    click.echo(f"database is at revision {revision}")
+    with database_of(find_instance(data, config)) as url:
+        revision = asyncio.run(migrate(url))
+    if as_json:
+        show_json({"revision": revision})
+    else:
+        click.echo(f"database is at revision {revision}")
 
 
 def _listening(instance: Instance, host: str | None, port: int | None) -> Instance:

@@ -27,6 +27,7 @@ from outbox.stream import StreamInfo
 
 _RETRY_S: Final = 0.5
 _SUBJECT_TOKENS: Final = 5
+_PREFIX: Final = ("imv", "v1")
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -47,8 +48,22 @@ class _Head(msgspec.Struct, frozen=True):
     state: Any = ""
 
 
+class Pattern(click.ParamType[str]):
+    """A pattern that some event's subject may have."""
+
+    name = "subject"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the pattern as it is, or fail: one that nothing has would wait for ever."""
+        tokens = str(value).split(".")
+        whole = [want in (token, "*", ">") for want, token in zip(tokens, _PREFIX, strict=False)]
+        if ">" in tokens[:-1] or not all(whole) or not all(map(str.strip, tokens)):
+            self.fail(f"{value!r} is no pattern of imv.v1.<entity>.<event>.<key>", param, ctx)
+        return str(value)
+
+
 @click.command("tail")
-@click.argument("subject", default=SUBJECTS)
+@click.argument("subject", type=Pattern(), default=SUBJECTS)
 @json_option
 @click.option("--since-start", is_flag=True, help="Begin with the oldest event that is kept.")
 @click.option("--count", type=click.IntRange(1), help="End after so many events.")

@@ -112,5 +112,5 @@ async def _revoke_offline(instance: Instance, token_id: str) -> None:
 def _path_part(token_id: str) -> str:
     """Return an id as one part of a path; NotFound for what cannot be one."""
     if not re.fullmatch(r"[0-9a-f-]{1,64}", token_id):
-        raise NotFound(f"there is no live token {token_id}; an id is not the token's text")
+        raise NotFound("this is no token's id; `imv token create` shows it beside the token's text")
     return token_id

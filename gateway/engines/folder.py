@@ -21,7 +21,8 @@ _RUNTIME_PREFIX: Final = "imv-"
 class DataFolder:
     """An open data folder: nobody else has it open until `close`.
 
-    Children that inherit `lock` keep it locked for as long as one of them lives.
+    Children that inherit `lock` keep it locked for as long as one of them lives. It holds orders, so
+    whatever we and children make meanwhile is for its owner alone, also where the folder was open.
     """
 
     def __init__(self, path: Path, *, wait_s: float = LOCK_S) -> None:
@@ -37,6 +38,7 @@ class DataFolder:
         except BaseException:
             os.close(self.lock)
             raise
+        self._mask = os.umask(0o077)
         self._closed = False
 
     def close(self) -> None:
@@ -44,6 +46,7 @@ class DataFolder:
         if self._closed:
             return
         self._closed = True
+        os.umask(self._mask)
         shutil.rmtree(self.runtime, ignore_errors=True)
         (self.path / "runtime").unlink(missing_ok=True)
         os.close(self.lock)

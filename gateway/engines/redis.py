@@ -59,10 +59,15 @@ class RedisServer(Child):
 
     def start(self, *, within_s: float = 30.0) -> None:
         """Start on what is in the folder and return when everything is loaded; see `Child`."""
-        self._data.mkdir(mode=0o700, exist_ok=True)
-        self._file.write_text(
-            _CONFIGURATION.format(socket=_quoted(self.socket), data=_quoted(self._data))
-        )
+        try:
+            self._data.mkdir(mode=0o700, exist_ok=True)
+            self._file.write_text(
+                _CONFIGURATION.format(socket=_quoted(self.socket), data=_quoted(self._data))
+            )
+        except OSError as error:
+            raise Misconfigured(
+                f"{error.filename}: {error.strerror}; move away what is there"
+            ) from error
         super().start(within_s=within_s)
 
     def _answers(self) -> bool:

@@ -77,14 +77,14 @@ def write_config(folder: Path, *, engines: Mapping[str, Any] | None = None) -> P
 class Running:
     """A role of `imv` in its own process, with its ready line."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, stderr: int = subprocess.DEVNULL) -> None:
         environ = {n: v for n, v in os.environ.items() if not n.startswith("IMV_")}  # noqa: TID251
         self.log = subprocess.Popen(
             [sys.executable, "-m", "gateway", *arguments],
             cwd=_ROOT,
             env=environ,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
             start_new_session=True,
         )
         self.ready: dict[str, Any] = msgspec.json.decode(self._first_line())
@@ -132,8 +132,8 @@ class Running:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[Running]:
-    instance = Running(*arguments)
+def running(*arguments: str, stderr: int = subprocess.DEVNULL) -> Iterator[Running]:
+    instance = Running(*arguments, stderr=stderr)
     try:
         yield instance
     finally:

@@ -69,6 +69,17 @@ async def _opened(
         house.close()
 
 
+@asynccontextmanager
+async def _watched(house: House) -> AsyncIterator[Screen]:
+    """Watch the board of S-001 on a screen that is live at the beginning."""
+    screen = Screen(house.http, house.token, "board:S-001")
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(screen.run())
+        await at.until(lambda: _true(screen.stale_since is None))
+        yield screen
+        watching.cancel()
+
+
 async def _post(house: House, number: int) -> httpx.Response:
     body = at.order(number, pickup=True)
     async with httpx.AsyncClient(timeout=20) as client:
@@ -84,7 +95,11 @@ async def _state(house: House, order_id: str) -> str:
 
 async def test_without_redis_orders_are_durable_and_decided_when_it_is_back(house: House) -> None:
     house.redis.kill()
-    accepted = await _post(house, 1)
+    async with _watched(house) as screen:
+        accepted = await _post(house, 1)
+        events = await events_until_quiet(house.nats.url)
+        assert names_of(events, accepted.json()["order_id"])[0] == "order.captured"
+        assert screen.stale_since is None
     order_id = accepted.json()["order_id"]
     assert (accepted.status_code, accepted.json()["outcome"]) == (202, "accepted")
     assert await _state(house, order_id) == "captured"
@@ -163,18 +178,28 @@ async def test_without_the_database_nothing_is_acknowledged(
     url = engines.Databases(own_postgres.url).create()
     async with _opened(tmp_path, own_redis, own_nats, url) as house:
         before = (await _post(house, 1)).json()
-        own_postgres.kill()
-        refused = await _post(house, 2)
-        assert refused.status_code == 503
-        assert refused.headers["retry-after"]
-        assert refused.headers["content-type"] == "application/problem+json"
-        async with httpx.AsyncClient() as client:
-            assert (await client.get(f"{house.http}/livez")).status_code == 200
-            await at.until(lambda: _status(client, f"{house.http}/readyz", 503))
-        own_postgres.start()
-        await at.until(lambda: _answers(house, 2))
+        async with _watched(house) as screen:
+            await at.until(lambda: _true(len(screen.rows) == 1))
+            own_postgres.kill()
+            await at.until(lambda: _true(screen.stale_since))
+            await _nothing_is_acknowledged(house)
+            assert len(screen.rows) == 1
+            own_postgres.start()
+            await at.until(lambda: _answers(house, 2))
+            await at.until(lambda: _true(len(screen.rows) == 2 and screen.stale_since is None))
         assert await _state(house, before["order_id"]) == "routed"
         assert (await _post(house, 2)).json()["outcome"] == "duplicate"
+
+
+async def _nothing_is_acknowledged(house: House) -> None:
+    """A webhook is asked to come again, and health says why."""
+    refused = await _post(house, 2)
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"]
+    assert refused.headers["content-type"] == "application/problem+json"
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(f"{house.http}/livez")).status_code == 200
+        await at.until(lambda: _status(client, f"{house.http}/readyz", 503))
 
 
 async def _status(client: httpx.AsyncClient, url: str, status: int) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,7 @@ from config.settings import resolve_secret
 from gateway.cli.checks.finding import Finding, Subject, fail, judged, ok, warn
 from gateway.cli.live import is_locked
 from gateway.lifespan import open_channels, read_network
+from gateway.serving import listen, url_at
 
 _FREE_GOOD: Final = 1024**3
 _FREE_MIN: Final = 64 * 1024**2
@@ -125,7 +125,7 @@ async def sources(subject: Subject) -> list[Finding]:
 async def port(subject: Subject) -> list[Finding]:
     """Look whether the port is free, or our own instance's."""
     gateway = subject.instance.settings.gateway
-    where = f"http://{gateway.host}:{gateway.port}"
+    where = url_at(gateway.host, gateway.port)
     if subject.running:
         where = subject.running.http
         wrong = "" if await _is_ours(where) else f"{where} does not answer"
@@ -163,8 +163,8 @@ def _file_system(path: Path) -> str:
 
 def _can_listen(host: str, number: int) -> bool:
     try:
-        socket.create_server((host, number)).close()
-    except OSError:
+        listen(host, number).close()
+    except ImvError:
         return False
     return True
 

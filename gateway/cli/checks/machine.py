@@ -44,13 +44,13 @@ async def libraries(_subject: Subject) -> list[Finding]:
 
 async def engine_programs(subject: Subject) -> list[Finding]:
     """Look for the programs of embedded engines."""
-    if not subject.instance.embedded:
-        return []
+    engines, found = subject.instance.settings.engines, []
     advice = "install Redis or Valkey 7.2 or later; until then it is reachable by nobody else"
-    return [
-        _program("redis program", find_redis, _REDIS_GOOD, advice),
-        _program("nats program", find_nats, (), ""),
-    ]
+    if not engines.redis:
+        found.append(_program("redis program", find_redis, _REDIS_GOOD, advice))
+    if not engines.nats:
+        found.append(_program("nats program", find_nats, (), ""))
+    return found
 
 
 async def sqlite(subject: Subject) -> list[Finding]:

@@ -58,7 +58,7 @@ async def _version(connection: NatsConnection) -> str:
 def _sync(subject: Subject) -> Finding:
     """Look at the file of an embedded server; a client is not told how another one syncs."""
     advice = "see that its file has sync_interval: always in the jetstream section"
-    if not subject.instance.embedded:
+    if subject.instance.settings.engines.nats:
         return warn("nats sync", "an external server does not tell its sync_interval", advice)
     file = subject.instance.data / _CONFIGURATION
     good = file.is_file() and _SYNC in file.read_text()
@@ -86,7 +86,7 @@ def _store(
     if isinstance(limits, ApiError) or isinstance(used, ApiError):
         return []
     most = limits.limits.max_storage
-    if most <= 0 and subject.instance.embedded:
+    if most <= 0 and not subject.instance.settings.engines.nats:
         most = _embedded_store(subject)
     return [_fill("store fill", used.storage, most)]
 

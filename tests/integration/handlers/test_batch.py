@@ -4,8 +4,11 @@ import msgspec
 import pytest
 
 from config.errors import Conflict, EngineDown, OutcomeUnknown, Unavailable
+from config.ids import MarketId
 from gateway.engines.redis import RedisServer
+from handlers.directory import Directory
 from handlers.message import Outcome
+from routing.network import Network
 from store.engine import Database
 from tests.integration.handlers.asking import (
     PAY,
@@ -24,7 +27,18 @@ from tests.integration.handlers.broken import (
     LosingStore,
     PoisonStore,
 )
-from tests.integration.handlers.world import NETWORK, UK, World, cell, opened, place, refused
+from tests.integration.handlers.world import (
+    MARKETS,
+    NETWORK,
+    SOURCES,
+    UK,
+    US,
+    World,
+    cell,
+    opened,
+    place,
+    refused,
+)
 from tests.integration.store.gate_world import PAST_GRACE_S, eventually
 
 
@@ -175,13 +189,40 @@ async def test_a_gate_that_never_answers_leaves_the_order_for_later(world: World
     assert (await world.order()).state == "routed"
 
 
+async def test_an_order_of_a_market_that_left_the_network_waits_for_its_return(
+    world: World,
+) -> None:
+    await world.stock(LAMP_leeds=1)
+    epoch = world.gate.epoch(UK)
+    world.gate.close(UK)
+    assert (await world.send(order())).name == "accepted"
+    world.batch = world.another_batch(directory=_without(UK))
+    order_id = (await world.order()).id
+    assert (await world.decide(order_id)).name == "applied"
+    assert await world.reader.undecided([US], 9) == []
+    assert await world.reader.undecided([UK], 9) == [order_id]
+    world.batch = world.another_batch()
+    world.gate.learn(UK, epoch)
+    await world.sweep()
+    assert (await world.order()).state == "routed"
+
+
+def _without(market: MarketId) -> Directory:
+    """Return the world without a market, its places and its sources."""
+    network = Network(
+        markets=tuple(one for one in NETWORK.markets if one.id != market),
+        locations=tuple(place for place in NETWORK.locations if place.market != market),
+    )
+    return Directory(network, tuple(one for one in SOURCES if one.market != market))
+
+
 async def test_an_order_that_a_closed_gate_left_remembers_who_said_no(world: World) -> None:
     await world.stock(LAMP_leeds=5)
     await world.send(order())
     epoch = world.gate.epoch(UK)
     world.gate.close(UK)
     await world.work("reject")
-    assert (await world.reader.undecided(9)) == [(await world.order()).id]
+    assert (await world.reader.undecided(MARKETS, 9)) == [(await world.order()).id]
     world.gate.learn(UK, epoch)
     # The gate did not hear of what the rejection freed; its keeper brings it.
     await world.keeper.repair(UK, frozenset({cell("LAMP")}))

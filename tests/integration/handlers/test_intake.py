@@ -9,7 +9,7 @@ from handlers.message import Message, Outcome
 from handlers.sourcing import NoStock
 from store.gate_port import Operation
 from tests.integration.handlers.asking import by_hand, hold, lines, message, order
-from tests.integration.handlers.world import UK, World, cell
+from tests.integration.handlers.world import MARKETS, UK, World, cell
 
 RACERS = 1_000
 UNITS = 100
@@ -39,7 +39,7 @@ async def test_two_processes_share_the_last_units(world: World) -> None:
                 tasks.create_task(intake.submit(racer))
     # Whoever was refused while the other process held units for a moment is decided later, exactly.
     async with asyncio.timeout(30):
-        while await world.reader.undecided(1):
+        while await world.reader.undecided(MARKETS, 1):
             await world.sweep()
     states = [placed.state for placed in await world.orders()]
     assert (states.count("routed"), states.count("held")) == (20, 80)

@@ -105,13 +105,14 @@ class World:
         store: Store | None = None,
         gate: Gate | None = None,
         network: Network = NETWORK,
+        directory: Directory | None = None,
     ) -> Batch:
         """Make a batch runner, as another process would have, on these ports."""
         return Batch(
             store=store or self.store,
             gate=gate or self.gate,
             keeper=self.keeper,
-            directory=Directory(network, SOURCES),
+            directory=directory or Directory(network, SOURCES),
             clock=self.clock,
             ids=self.ids,
             committed=self.heard,
@@ -156,7 +157,14 @@ class World:
     async def sweep(self) -> None:
         """Do everything that is due now."""
         async with self.intake() as intake:
-            sweeper = Sweeper(self.reader, intake, self.clock, ids=self.ids, gate_open=lambda: True)
+            sweeper = Sweeper(
+                self.reader,
+                intake,
+                self.clock,
+                ids=self.ids,
+                markets=MARKETS,
+                gate_open=lambda: True,
+            )
             await sweeper.sweep()
 
     async def decide(self, *order_ids: Any) -> Outcome:

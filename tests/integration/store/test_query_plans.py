@@ -40,7 +40,7 @@ async def _batch(database: Database) -> None:
 
 async def _sweeps(database: Database) -> None:
     reader = Reader(database)
-    await reader.undecided(10)
+    await reader.undecided([MarketId("uk")], 10)
     await reader.expired_holds(1, 10)
     await reader.overdue(1, 10)
     await reader.reunited(1, 10)

@@ -1,11 +1,12 @@
 """The sweeper: what is due goes through the batch, and one bad row holds up no other."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
 
 from config.errors import InvalidTransition, Overloaded
-from config.ids import HoldId, IdFactory, MessageId, OrderId
+from config.ids import HoldId, IdFactory, MarketId, MessageId, OrderId
 from handlers.actions import DecideOrders, EndHold
 from handlers.message import Message, Outcome
 from handlers.sweeper import Sweeper
@@ -16,7 +17,7 @@ from store.readers import MappedPage
 class Waiting:
     """Three orders and a hold."""
 
-    async def undecided(self, limit: int) -> list[OrderId]:  # noqa: ARG002
+    async def undecided(self, markets: Sequence[MarketId], limit: int) -> list[OrderId]:  # noqa: ARG002
         return [OrderId("o1"), OrderId("o2")]
 
     async def now_mapped(self, after: str, limit: int) -> MappedPage:  # noqa: ARG002
@@ -63,7 +64,9 @@ class StillClock:
 
 def sweeper(taking: Taking, *, is_open: bool = True, due: Waiting | None = None) -> Sweeper:
     due = due or Waiting()
-    return Sweeper(due, taking, StillClock(), ids=IdFactory(), gate_open=lambda: is_open)
+    return Sweeper(
+        due, taking, StillClock(), ids=IdFactory(), markets=(), gate_open=lambda: is_open
+    )
 
 
 class ManyHolds(Waiting):

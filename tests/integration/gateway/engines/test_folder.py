@@ -21,6 +21,18 @@ def test_the_folder_is_made_private_and_its_runtime_folder_goes_away(tmp_path: P
     folder.close()
 
 
+def test_what_is_made_in_a_folder_that_was_there_is_private_too(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    (tmp_path / "data").mkdir()
+    with DataFolder(tmp_path / "data") as folder:
+        (folder.path / "ours").touch()
+        make = "import pathlib, sys; pathlib.Path(sys.argv[1]).touch()"
+        subprocess.run([sys.executable, "-c", make, str(folder.path / "a-childs")], check=True)
+        for name in ("ours", "a-childs"):
+            assert stat.S_IMODE((folder.path / name).stat().st_mode) == 0o600
+    assert os.umask(before) == 0o022
+
+
 def test_two_on_one_folder_are_refused_and_told_who_has_it(tmp_path: Path) -> None:
     with (
         DataFolder(tmp_path),

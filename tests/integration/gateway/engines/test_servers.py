@@ -17,8 +17,10 @@ import redis.exceptions
 from nats.js.api import StreamConfig
 
 from config.errors import Misconfigured
+from config.settings import EngineSettings
 from gateway.engines import nats as nats_engine
 from gateway.engines.binary import packaged, version_of
+from gateway.engines.embedded import Engines, running_engines
 from gateway.engines.folder import DataFolder
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer, find_redis
@@ -132,6 +134,37 @@ def test_a_damaged_append_only_file_stops_redis_with_its_words(folder: DataFolde
         pytest.skip("from 7 on the append-only files are a folder")
     with pytest.raises(Misconfigured, match="ended while starting"):
         server.start()
+
+
+@pytest.mark.parametrize("name", ["redis", "imv.db"])
+def test_what_stands_in_the_way_of_an_engine_is_named(folder: DataFolder, name: str) -> None:
+    path = folder.path / name
+    path.mkdir() if name == "imv.db" else path.touch()
+    with pytest.raises(Misconfigured, match=f"{name}.*move away"):
+        _run_all(folder, EngineSettings())
+
+
+def test_only_engines_that_the_settings_do_not_name_are_started(folder: DataFolder) -> None:
+    named = EngineSettings(
+        database="postgresql+asyncpg://there/imv", redis="redis://there", nats=("nats://there",)
+    )
+    everything = _run_all(folder, named)
+    assert everything.children == ()
+    assert (everything.urls.database, everything.urls.redis) == (named.database, named.redis)
+    assert everything.urls.nats == named.nats
+    some = _run_all(folder, EngineSettings(nats=("nats://there",)))
+    assert [child.name for child in some.children] == [
+        RedisServer(folder.path, folder.runtime).name
+    ]
+    assert some.urls.database.endswith("/imv.db")
+
+
+def _run_all(folder: DataFolder, settings: EngineSettings) -> Engines:
+    """Start what is ours, stop it again, and return what there was."""
+    with running_engines(settings, folder) as engines:
+        assert all(child.alive for child in engines.children)
+    assert not any(child.alive for child in engines.children)
+    return engines
 
 
 def test_a_folder_name_with_spaces_and_quotes_works(tmp_path: Path) -> None:

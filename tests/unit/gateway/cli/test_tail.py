@@ -1,8 +1,9 @@
 """How events are chosen and shown."""
 
+import click
 import pytest
 
-from gateway.cli.tail import line_of, matches
+from gateway.cli.tail import Pattern, line_of, matches
 from outbox.ports import Delivered
 
 
@@ -20,6 +21,17 @@ from outbox.ports import Delivered
 )
 def test_patterns_mean_what_they_mean_to_nats(pattern: str, subject: str, *, is_one: bool) -> None:
     assert matches(pattern, subject) is is_one
+
+
+@pytest.mark.parametrize("pattern", ["imv.v1.>", "imv.v1.order.*.*", ">", "imv.*.order.>"])
+def test_a_pattern_that_events_can_have_is_taken(pattern: str) -> None:
+    assert Pattern().convert(pattern, None, None) == pattern
+
+
+@pytest.mark.parametrize("pattern", ["order.>", "imv.v2.>", "imv.>.order", "imv.v1..x", "imv.v1. "])
+def test_a_pattern_that_no_event_can_have_is_wrong_use(pattern: str) -> None:
+    with pytest.raises(click.UsageError, match="is no pattern of imv"):
+        Pattern().convert(pattern, None, None)
 
 
 def test_an_event_is_one_line_that_cannot_steer_a_terminal() -> None:
