@@ -44,10 +44,11 @@ ROUTE_LOOP_MS_MAX: Final = 5.0
 ROUTE_BATCH_MS_MAX: Final = 2_000.0
 
 # Outbox and relay
-PARTITIONS: Final = 16
+PARTITIONS: Final = 4
 PARTITIONS_MAX: Final = 32
 RELAY_BATCH_MAX: Final = 512
 RELAY_IDLE_S: Final = 0.25
+RELAY_TURN_S: Final = 0.01
 LEASE_S: Final = 15.0
 PUBLISH_S: Final = 5.0
 EVENT_BYTES_MAX: Final = 7 * 1024 * 1024

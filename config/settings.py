@@ -28,6 +28,8 @@ class GatewaySettings(_Section, frozen=True, kw_only=True):
     queue_messages_max: Annotated[int, msgspec.Meta(ge=1)] = QUEUE_MESSAGES_MAX
     allowed_origins: tuple[str, ...] = ()
     """Origins besides our own that may open `/v1/stream`, exactly as the browser sends them."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses (or networks) whose `X-Forwarded-For` and `X-Forwarded-Proto` count; none by default."""
 
 
 class EngineSettings(_Section, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
 
-from litestar import Litestar, Response, asgi, delete, get, post
+from litestar import Litestar, Response, delete, get, post
 from litestar.datastructures import Cookie
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
@@ -28,7 +28,7 @@ from gateway.pages.routes import pages
 from gateway.problems import on_defect, on_http_exception, on_imv_error
 from gateway.security import COOKIE, CSRF_COOKIE, csrf_of
 from gateway.stream.routes import sse_route, websocket_route
-from gateway.webhooks import Webhooks
+from gateway.webhooks import WEBHOOKS, Webhooks
 
 _SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -60,12 +60,6 @@ def create_app(house: House) -> ASGIApp:
         request_max_body_size=BODY_BYTES_MAX,
         logging_config=None,
     )
-    return _surrounded(app)
-
-
-def _routes(house: House) -> Sequence[Any]:
-    asking = Asking(house.intake, house.clock, house.ids)
-    tokens, reader = house.tokens, house.reader
     webhooks = Webhooks(
         channels=house.channels,
         intake=house.intake,
@@ -74,13 +68,18 @@ def _routes(house: House) -> Sequence[Any]:
         metrics=house.metrics,
         body_bytes_max=house.settings.gateway.body_bytes_max,
     )
+    return _surrounded(_before(webhooks, app))
+
+
+def _routes(house: House) -> Sequence[Any]:
+    asking = Asking(house.intake, house.clock, house.ids)
+    tokens, reader = house.tokens, house.reader
 
     def new_id() -> str:
         return house.ids.new(to_ms(house.clock.now()))
 
     origins = house.settings.gateway.allowed_origins
     return [
-        asgi("/webhooks", is_mount=True, copy_scope=False)(webhooks.__call__),
         orders_routes(reader, asking, tokens, house.directory),
         fulfilments_routes(reader, asking, tokens),
         holds_routes(reader, asking, tokens),
@@ -151,6 +150,16 @@ def _health_routes(house: House) -> Sequence[Any]:
         return asyncapi.document()
 
     return [livez, readyz, metrics, events]
+
+
+def _before(webhooks: Webhooks, app: ASGIApp) -> ASGIApp:
+    """Give webhooks their own way in, before the framework (decision 0008)."""
+
+    async def chosen(scope: Scope, receive: Receive, send: Send) -> None:
+        is_webhook = scope["type"] == ScopeType.HTTP and scope["path"].startswith(WEBHOOKS)
+        await (webhooks if is_webhook else app)(scope, receive, send)
+
+    return chosen
 
 
 def _surrounded(app: ASGIApp) -> ASGIApp:

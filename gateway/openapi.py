@@ -1,6 +1,6 @@
 """The OpenAPI document: the framework's, completed with what it cannot see.
 
-Bodies are decoded from raw bytes by our own strict decoders, and webhooks are a mounted application; so
+Bodies are decoded from raw bytes by our own strict decoders, and webhooks never reach the framework; so
 their schemas come from the same Structs that decode and encode them.
 """
 

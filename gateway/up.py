@@ -73,7 +73,12 @@ def up(
                 async with open_house(settings, urls, environ, wake=relay.wake) as house:
                     token = await _first_token(house)
                     credential = await _credential(house)
-                    server = serving(create_app(house), address, house.hub.shutdown)
+                    server = serving(
+                        create_app(house),
+                        address,
+                        house.hub.shutdown,
+                        trusted_proxies=settings.gateway.trusted_proxies,
+                    )
                     async with server, _kept_alive(*engines.children, relay):
                         write_running(folder.path, Running(http, nats, credential, os.getpid()))
                         tell(Ready(http=http, nats=nats, data=str(folder.path), token=token))

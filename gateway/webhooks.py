@@ -1,6 +1,6 @@
 """`/webhooks/{source}`: verify over the raw bytes, decode, hand to the intake, answer.
 
-A mounted ASGI application: the framework's own request handling costs more than all of this.
+An ASGI application before the framework, whose own handling costs more than all of this.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from handlers.message import Message, Outcome
 from handlers.sources.channel import Answer, Channel, Decoded, Request
 
 _log = get_log("edge")
+WEBHOOKS: Final = "/webhooks/"
 _STATUS: Final = {"accepted": 202, "parked": 202, "quarantined": 202}
 _SECRET: Final = ("authorization", "cookie", "signature", "hmac", "token")
 _HANDSHAKES: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -62,15 +63,16 @@ class Webhooks:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error of ours becomes a problem, a defect a bare 500."""
-        http = cast("HTTPScope", scope)  # mounted for HTTP only
+        http = cast("HTTPScope", scope)  # chosen for HTTP only
         path = http["path"]
-        source = SourceId(path.removeprefix("/webhooks").strip("/"))
+        source = SourceId(path.removeprefix(WEBHOOKS).strip("/"))
         request_id = str(scope.get("state", {}).get("request_id", ""))
         started = self._clock.monotonic()
         known = source if source in self._channels else SourceId("unknown")
         try:
             answer, outcome = await self._answer(source, http, receive)
-        except ImvError as error:
+        except Exception as failure:  # noqa: BLE001 - a defect is answered, and shown in the log only
+            error = failure if isinstance(failure, ImvError) else _defect(source, failure)
             status, body, headers = problem_of(error, request_id)
             self._metrics.webhook(known, error.slug, self._clock.monotonic() - started)
             await _send(send, status, body, headers)
@@ -129,6 +131,11 @@ class Webhooks:
             by=f"webhook of {source}",
             traceparent=trace_of(request.headers),
         )
+
+
+def _defect(source: SourceId, failure: Exception) -> ImvError:
+    _log.error("webhook.defect", source=source, exc_info=failure)
+    return ImvError()
 
 
 def _check_text(text: str) -> None:

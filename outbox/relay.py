@@ -7,7 +7,7 @@ from typing import Final
 from config.clock import Clock
 from config.errors import Conflict, Unavailable
 from config.ids import IdFactory
-from config.limits import LEASE_S, RELAY_IDLE_S
+from config.limits import LEASE_S, RELAY_IDLE_S, RELAY_TURN_S
 from config.log import get_log
 from outbox.delivery import Delivery
 from outbox.message import Batch, Published
@@ -54,6 +54,7 @@ class Relay:
         self._published: list[Published] = []
         self._refresh_at = 0.0
         self._prune_at = 0.0
+        self._turn_at = 0.0
         self._trouble = Trouble(clock, "relay.hindered")
         self._log = get_log("outbox")
 
@@ -128,6 +129,8 @@ class Relay:
         if self._clock.monotonic() >= self._refresh_at:
             self._start(await self._refresh(), batches, doubt=True)
         if self._is_mark_due() or await self._is_pending():
+            await happens(self._stopping, self._turn_at - self._clock.monotonic())
+            self._turn_at = self._clock.monotonic() + RELAY_TURN_S
             self._start(await self._turn(), batches, doubt=False)
         await self._prune()
         if not await happens(self._awake, LINGER_S if self._published else RELAY_IDLE_S):

@@ -49,6 +49,7 @@ class FakeSubscriber:
         self.created = "1"
         self.sequence = 0
         self.reachable = True
+        self.read_after: list[int] = []
         self._items: asyncio.Queue[Item] = asyncio.Queue()
 
     async def position(self) -> StreamPosition:
@@ -58,6 +59,7 @@ class FakeSubscriber:
 
     async def read(self, after: StreamPosition) -> AsyncIterator[Item]:
         assert after.created == self.created
+        self.read_after.append(after.last_sequence)
         while True:
             yield await self._items.get()
 

@@ -106,7 +106,12 @@ def _serve(instance: Instance, address: socket.socket, ready: Callable[[], None]
             urls, environ = instance.urls(), environment()
             async with (
                 open_house(instance.settings, urls, environ) as house,
-                serving(create_app(house), address, house.hub.shutdown),
+                serving(
+                    create_app(house),
+                    address,
+                    house.hub.shutdown,
+                    trusted_proxies=instance.settings.gateway.trusted_proxies,
+                ),
             ):
                 ready()
                 await stopped.wait()

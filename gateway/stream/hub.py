@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -73,6 +74,7 @@ class Hub:
         self._loader.lost = self._database_lost
         self._loader.done = self._channels.cool
         self._closing = False
+        self._watched = asyncio.Event()
         self._empty = asyncio.Event()
 
     @property
@@ -105,6 +107,7 @@ class Hub:
         self.check_room()
         mailbox = Mailbox(token_id, self._clock.monotonic, pongs=pongs)
         self._mailboxes[mailbox] = None
+        self._watched.set()
         name = f"{self._chance.getrandbits(64):016x}"
         now = iso(self._clock.now())
         mailbox.say(frame_of(Welcome(name, self.pace.ping_s, now)))
@@ -182,14 +185,35 @@ class Hub:
     async def _read(self) -> None:
         while True:
             try:
-                self._found(await self._subscriber.position())
-                after = StreamPosition(self._created or "", self._at)
-                async for item in self._subscriber.read(after):
-                    self._take(item)
-                raise EngineDown("the stream ended")
+                await self._follow()
+                await self._read_on()
             except Unavailable as error:
                 self._lost(error.detail)
-            await asyncio.sleep(self.pace.retry_s)
+                await asyncio.sleep(self.pace.retry_s)
+
+    async def _follow(self) -> None:
+        """Know the stream's end; read nothing for as long as nobody has ever watched anything."""
+        self._found(await self._subscriber.position())
+        while not self._watched.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.pace.retry_s):
+                    await self._watched.wait()
+            self._skip_to(await self._subscriber.position())
+
+    async def _read_on(self) -> None:
+        after = StreamPosition(self._created or "", self._at)
+        async for item in self._subscriber.read(after):
+            self._take(item)
+        raise EngineDown("the stream ended")
+
+    def _skip_to(self, end: StreamPosition) -> None:
+        """Pass over events that nobody watches; somebody who came meanwhile gets them all."""
+        if end.created == self._created and end.last_sequence < self._at:
+            self._begin(end)
+        else:
+            self._found(end)
+        if not self._watched.is_set():
+            self._at = end.last_sequence
 
     def _take(self, item: Delivered | Disconnected | Restarted | Connected) -> None:
         match item:

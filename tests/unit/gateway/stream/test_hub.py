@@ -28,6 +28,16 @@ async def test_a_new_screen_gets_a_welcome_then_the_rows_then_what_comes(world: 
     assert screen.rows == world.table.open("board:S-001")
 
 
+async def test_nothing_is_read_before_somebody_watches(world: World) -> None:
+    world.change("1", "assigned")
+    await settle()
+    assert world.subscriber.read_after == []
+    screen = world.connect(Screen())
+    await caught_up(world, screen)
+    assert len(world.subscriber.read_after) == 1
+    assert screen.rows == world.table.open("board:S-001")
+
+
 async def test_a_closed_fulfilment_leaves_the_board(world: World) -> None:
     world.change("1", "ready")
     screen = world.connect(Screen())
