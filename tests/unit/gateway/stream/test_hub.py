@@ -31,10 +31,10 @@ async def test_a_new_screen_gets_a_welcome_then_the_rows_then_what_comes(world: 
 async def test_nothing_is_read_before_somebody_watches(world: World) -> None:
     world.change("1", "assigned")
     await settle()
-    assert world.subscriber.read_after == []
+    assert world.stream.read_after == []
     screen = world.connect(Screen())
     await caught_up(world, screen)
-    assert len(world.subscriber.read_after) == 1
+    assert len(world.stream.read_after) == 1
     assert screen.rows == world.table.open("board:S-001")
 
 
