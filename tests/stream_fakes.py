@@ -179,6 +179,8 @@ class Screen:
     def take(self, frame: Row) -> None:
         self.kinds.append(frame["type"])
         match frame["type"]:
+            case "welcome":
+                self.stale_since = None  # if it is stale, the next frame says so
             case "snapshot":
                 self.rows = {row["id"]: row for row in frame["rows"]}
                 self.gone = {}
