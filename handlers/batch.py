@@ -273,7 +273,7 @@ class Batch:
             except Conflict:
                 # Somebody has our operation ids: the late commit itself, or the reaper.
                 with suppress(ImvError):
-                    return await self._is_there(keys, ids) or not keys
+                    return await self._is_there(keys, ids) or await self._has_taken(tried)
             except ImvError as error:
                 _log.info("batch.looks_again", reason=error.detail)
             await asyncio.sleep(self._look_s)
@@ -283,6 +283,12 @@ class Batch:
         async with self._store.unit_of_work() as work:
             found = await work.find(Lookup(messages=keys))
         return any(row.id in ids for row in found.messages.values())
+
+    async def _has_taken(self, tried: "_Tried") -> bool:
+        """Tell whether it was the commit that has our operation ids: no inbox row may say so."""
+        operations = [one for granted in tried.granted.values() for one in granted]
+        async with self._store.unit_of_work() as work:
+            return await work.has_taken(operations)
 
     async def _void(self, tried: "_Tried") -> bool:
         """Take the operation ids of a commit that was not done, so that it cannot come late."""

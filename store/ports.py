@@ -1,5 +1,6 @@
 """What the use cases need from the store: one unit of work for a whole batch, and its values."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -226,6 +227,10 @@ class UnitOfWork(Protocol):
 
     async def available(self, market: MarketId, skus: frozenset[Sku]) -> dict[Cell, int]:
         """Read the units available in all cells of some SKUs; negative where too much is promised."""
+        ...
+
+    async def has_taken(self, operations: Sequence[OperationId]) -> bool:
+        """Tell whether any of these operations is in the ledger, and not voided."""
         ...
 
     async def check_epochs(self, epochs: dict[MarketId, str]) -> None:

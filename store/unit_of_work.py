@@ -9,13 +9,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import Conflict
-from config.ids import LocationId, MarketId, Sku, SourceId
+from config.ids import LocationId, MarketId, OperationId, Sku, SourceId
 from outbox.driver import TEXT, Statement, insert_rows
 from outbox.statements import insert_events
 from store import rows
 from store.engine import Database
 from store.finder import find
-from store.gate_ledger import check_epochs, read_available
+from store.gate_ledger import VOIDED, check_epochs, read_available, read_kinds
 from store.gate_port import Cell
 from store.ports import (
     Changes,
@@ -96,6 +96,11 @@ class SqlUnitOfWork:
     async def available(self, market: MarketId, skus: frozenset[Sku]) -> dict[Cell, int]:
         """Read the units available in all cells of some SKUs."""
         return await read_available(self._connection, market, sorted(skus))
+
+    async def has_taken(self, operations: Sequence[OperationId]) -> bool:
+        """Tell whether any of these operations is in the ledger, and not voided."""
+        kinds = await read_kinds(self._connection, operations)
+        return any(kind != VOIDED for kind in kinds.values())
 
     async def check_epochs(self, epochs: dict[MarketId, str]) -> None:
         """Raise Conflict where a reservation was made under an epoch that is no more."""

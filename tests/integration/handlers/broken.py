@@ -1,7 +1,7 @@
 """Ports that fail on purpose: defects, lost answers, lost races, engines that are away."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -66,6 +66,23 @@ class LosingStore:
         async with self._store.unit_of_work() as work:
             yield work
             raise OutcomeUnknown  # before the commit, which so is never done
+
+
+class ReapedStore(LosingStore):
+    """Loses the first commit with its answer; `reap` comes before anybody looks for it."""
+
+    def __init__(self, store: Store, reap: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(store, kept=False)
+        self._reap = reap
+        self._units = 0
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
+        self._units += 1
+        if self._units == 2:
+            await self._reap()
+        async with super().unit_of_work() as work:
+            yield work
 
 
 class FailingStore:

@@ -26,6 +26,7 @@ from tests.integration.handlers.broken import (
     LosingGate,
     LosingStore,
     PoisonStore,
+    ReapedStore,
 )
 from tests.integration.handlers.world import (
     MARKETS,
@@ -142,6 +143,24 @@ async def test_a_lost_answer_to_an_action_of_our_own_is_settled_too(world: World
     assert (await world.decide((await world.order()).id)).name == "applied"
     assert (await world.order()).state == "routed"
     assert await world.free("LAMP") == 1
+
+
+async def test_an_action_of_our_own_that_the_reaper_voided_is_not_told_as_done(
+    world: World,
+) -> None:
+    async def reap() -> None:
+        world.clock.advance(PAST_GRACE_S)
+        await world.keeper.tend(UK)
+
+    await world.stock(LAMP_leeds=2)
+    epoch = world.gate.epoch(UK)
+    world.gate.close(UK)
+    await world.send(order())
+    world.gate.learn(UK, epoch)
+    world.batch = world.another_batch(ReapedStore(world.store, reap))
+    assert (await world.decide((await world.order()).id)).name == "applied"
+    assert (await world.order()).state == "routed"
+    assert len(await world.movements("voided")) == 1
 
 
 async def test_a_lost_race_is_run_again(world: World) -> None:
