@@ -21,6 +21,7 @@ from gateway.relay import RelaySettings, open_relay
 from gateway.security import Tokens
 from gateway.snapshots import SqlSnapshots
 from gateway.stream.hub import Hub
+from gateway.stream.revocations import Revocations
 from handlers.batch import Batch, Settled
 from handlers.completer import Completer, Platform
 from handlers.directory import Directory, Source
@@ -37,6 +38,7 @@ from store.patient_gate import PatientGate
 from store.ports import Changes
 from store.readers import Reader
 from store.redis_client import open_redis
+from store.retention import Retention
 from store.tokens import TokenStore
 from store.unit_of_work import SqlStore
 
@@ -142,6 +144,8 @@ async def open_house(
         )
         completer = Completer(reader, intake, platforms, clock=clock, ids=ids)
         background = [*stock.running, sweeper.run, completer.run, hub.run, health.run]
+        revocations = Revocations(token_store, hub, forget=house.tokens.forget)
+        background += [revocations.run, Retention(database, clock).run]
         if relay:
             background.append(mover.run)
         async with _running(intake, background):

@@ -35,7 +35,7 @@ Ref = tuple[str, str]
 
 
 class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One message with its raw body and its first outcome; `(source, key)` is unique for ever."""
+    """One message with its raw body and its first outcome; `(source, key)` is unique while kept."""
 
     id: MessageId
     source: SourceId

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 
 import msgspec
 from sqlalchemy import insert, select, update
@@ -63,6 +64,14 @@ class TokenStore:
         )
         async with self._database.write() as connection:
             return (await connection.execute(statement)).rowcount == 1
+
+    async def revoked(self, token_ids: Collection[str]) -> set[str]:
+        """Return those of the tokens that are revoked."""
+        statement = select(tokens.c.id).where(
+            tokens.c.id.in_(sorted(token_ids)), tokens.c.revoked_us.is_not(None)
+        )
+        async with self._database.read() as connection:
+            return set((await connection.execute(statement)).scalars())
 
     async def revoke_noted(self, note: str, now_us: int) -> None:
         """Revoke every live token with this note."""

@@ -87,6 +87,11 @@ class Hub:
         """Return how many clients are connected."""
         return len(self._mailboxes)
 
+    @property
+    def token_ids(self) -> set[str]:
+        """Return whose sessions are open."""
+        return {mailbox.token_id for mailbox in self._mailboxes if not mailbox.bye}
+
     async def run(self) -> None:
         """Read, load, ping and watch until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -196,6 +196,7 @@ class Sender:
     def __init__(self, http: str) -> None:
         self.http = http
         self.answers: dict[int, dict[str, Any]] = {}
+        self.retries = 0
 
     async def send(self, client: httpx.AsyncClient, number: int, body: bytes) -> None:
         while True:
@@ -208,6 +209,7 @@ class Sender:
                 if answer.is_success:
                     self.answers[number] = answer.json()
                     return
+            self.retries += 1
             await asyncio.sleep(0.05)
 
 

@@ -4,8 +4,10 @@ import asyncio
 import signal
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tests.e2e import instance as at
@@ -35,13 +37,14 @@ async def test_an_order_posted_twice_at_once_is_one_order_all_the_way(tmp_path: 
             watching = group.create_task(screen.run())
             answers = await _post_twice(up.http, at.order(4711, pickup=True))
             await at.until(lambda: _true(screen.rows))
+            # The screen looks on until nothing more comes: a second row would come as well.
+            events = await events_until_quiet(up.ready["nats"])
             watching.cancel()
         bodies = [answer.json() for answer in answers]
         order_id = bodies[0]["order_id"]
         async with httpx.AsyncClient(headers=at.bearer(token)) as client:
             found = (await client.get(f"{up.http}/v1/orders?external_id=4711")).json()["orders"]
             order = (await client.get(f"{up.http}/v1/orders/{order_id}")).json()
-        events = await events_until_quiet(up.ready["nats"])
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert sorted(body["outcome"] for body in bodies) == ["applied", "duplicate"]
@@ -59,6 +62,7 @@ async def test_an_order_posted_twice_at_once_is_one_order_all_the_way(tmp_path: 
     assert {event["trace"] for event in events} == {_TRACE}
     assert [row["order_id"] for row in screen.rows.values()] == [order_id]
     assert _sums(data) == {"allocated": 1, "on_hand": 5, "reservations": 1}
+    assert _counts(data) == {"orders": 1, "fulfilments": 1, "outbox": len(events)}
 
 
 @pytest.mark.timeout(240)
@@ -71,6 +75,7 @@ async def test_nothing_is_lost_or_doubled_when_the_gateway_is_killed(tmp_path: P
     await at.gate_open(first.http)
     await at.stock(first.http, token, S_001=5000, W_001=5000)
     sender = at.Sender(first.http)
+    screen = Screen(first.http, token, "board:S-001")
     numbers = asyncio.Queue[int]()
     for number in range(_ORDERS):
         numbers.put_nowait(number)
@@ -83,16 +88,22 @@ async def test_nothing_is_lost_or_doubled_when_the_gateway_is_killed(tmp_path: P
     second: at.Running | None = None
     try:
         async with httpx.AsyncClient(timeout=10) as client, asyncio.TaskGroup() as group:
-            for _ in range(16):
-                group.create_task(send_all(client))
+            watching = group.create_task(screen.run())
+            senders = [group.create_task(send_all(client)) for _ in range(16)]
             await at.until(lambda: _true(len(sender.answers) > _ORDERS // 4), within_s=60)
             first.log.send_signal(signal.SIGKILL)
             first.log.wait(10)
             acknowledged = dict(sender.answers)
+            assert screen.rows, "the screen was in the middle of it, too"
+            assert len(acknowledged) < _ORDERS
             second = at.Running(*arguments)
-            sender.http = second.http
-        assert len(sender.answers) == _ORDERS
-        await _check_everything(second, data, sender, acknowledged)
+            sender.http = screen.http = second.http
+            screen.token = at.credential(data)
+            await asyncio.wait(senders)
+            assert len(sender.answers) == _ORDERS
+            assert sender.retries > 0
+            await _check_everything(second, data, sender, acknowledged, screen)
+            watching.cancel()
     finally:
         first.close()
         if second:
@@ -105,30 +116,31 @@ async def _check_everything(
     data: Path,
     sender: at.Sender,
     acknowledged: dict[int, dict[str, object]],
+    screen: Screen,
 ) -> None:
-    token = at.credential(data)
     await at.until(lambda: at.well(up.http, "relay"))
     await at.until(lambda: _no_rows(data, "SELECT 1 FROM orders WHERE undecided LIMIT 1"))
     await at.until(lambda: _no_rows(data, "SELECT 1 FROM outbox_pending LIMIT 1"))
-    screen = Screen(up.http, token, "board:S-001")
-    async with asyncio.TaskGroup() as group:
-        watching = group.create_task(screen.run())
-        await at.until(lambda: _true(screen.stale_since is None and screen.rows))
-        events = await events_until_quiet(up.ready["nats"])
-        watching.cancel()
+    events = await events_until_quiet(up.ready["nats"])
     check_exactly_once(events)
+    captured = [e["data"]["id"] for e in events if ".order.captured." in e["subject"]]
     with sqlite3.connect(data / "imv.db") as database:
         stored = dict(database.execute("SELECT external_id, id FROM orders").fetchall())
         committed = {row[0] for row in database.execute("SELECT id FROM outbox")}
-        board = database.execute(
-            "SELECT id FROM fulfilments WHERE open AND location = 'S-001'"
-        ).fetchall()
-    assert len(stored) == _ORDERS
+    assert len(stored) == _counts(data)["orders"] == _ORDERS
+    assert sorted(captured) == sorted(stored.values())
     for number, answer in acknowledged.items():
         assert stored[str(number + 1)] == answer["order_id"]
     assert {answer["order_id"] for answer in sender.answers.values()} == set(stored.values())
     assert {event["id"] for event in events} == committed
-    assert set(screen.rows) == {row[0] for row in board}
+    await at.until(lambda: _true(screen.rows == _board(data)))  # the one that saw the kill
+    fresh = Screen(up.http, at.credential(data), "board:S-001")
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(fresh.run())
+        await at.until(lambda: _true(fresh.rows))
+        watching.cancel()
+    assert fresh.rows == _board(data)
+    assert len(fresh.rows) >= _ORDERS // 4
     sums = _sums(data)
     assert sums["allocated"] == sums["reservations"] == _ORDERS
 
@@ -140,6 +152,23 @@ async def _true(value: object) -> bool:
 async def _no_rows(data: Path, question: str) -> bool:
     with sqlite3.connect(data / "imv.db") as database:
         return not database.execute(question).fetchall()
+
+
+def _board(data: Path) -> dict[str, dict[str, Any]]:
+    """Return the board as the database has it, every row whole."""
+    with sqlite3.connect(data / "imv.db") as database:
+        found = database.execute(
+            "SELECT id, document FROM fulfilments WHERE open AND location = 'S-001'"
+        )
+        return {row_id: msgspec.json.decode(document) for row_id, document in found}
+
+
+def _counts(data: Path) -> dict[str, int]:
+    with sqlite3.connect(data / "imv.db") as database:
+        return {
+            table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+            for table in ("orders", "fulfilments", "outbox")
+        }
 
 
 def _sums(data: Path) -> dict[str, int]:

@@ -2,10 +2,13 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import psutil
+import websockets
 
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
@@ -42,8 +45,33 @@ async def test_two_workers_take_each_order_once_and_sell_each_unit_once(
         await at.until(lambda: _all_decided(serve.http, token))
         states = await _states(serve.http, token)
         assert (states.count("routed"), states.count("held")) == (20, 40)
+        await _a_revoked_token_is_cut_off_in_every_worker(serve.http, token)
         await _a_killed_worker_is_replaced(serve)
         check_exactly_once(await events_until_quiet(own_nats.url))
+
+
+async def _a_revoked_token_is_cut_off_in_every_worker(http: str, token: str) -> None:
+    """Eight streams are spread over both workers; one of them hears of the revocation."""
+    async with httpx.AsyncClient(headers=at.bearer(token)) as client:
+        asked = {"scopes": ["board:S-001"]}
+        made = (await client.post(f"{http}/v1/tokens", json=asked)).json()
+        async with AsyncExitStack() as stack, asyncio.timeout(20):
+            streams = [
+                await stack.enter_async_context(_stream(http, made["token"])) for _ in range(8)
+            ]
+            answer = await client.delete(f"{http}/v1/tokens/{made['id']}")
+            assert answer.status_code == 204
+            for stream in streams:
+                await stream.wait_closed()
+    assert {stream.close_code for stream in streams} == {4501}
+
+
+@asynccontextmanager
+async def _stream(http: str, token: str) -> AsyncIterator[websockets.ClientConnection]:
+    async with websockets.connect(f"{http.replace('http', 'ws', 1)}/v1/stream") as stream:
+        await stream.send(f'{{"type":"hello","token":"{token}","topics":["board:S-001"]}}')
+        assert '"welcome"' in str(await stream.recv())
+        yield stream
 
 
 async def _a_killed_worker_is_replaced(serve: at.Running) -> None:
