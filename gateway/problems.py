@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem+json; the one table of HTTP numbers."""
 
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -104,7 +105,7 @@ def on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> 
     detail = "; ".join(str(one.get("message", one)) for one in extra if isinstance(one, dict))
     problem = Problem(
         type=f"{_TYPE}http-{error.status_code}",
-        title=type(error).__name__,
+        title=HTTPStatus(error.status_code).phrase.capitalize(),
         status=error.status_code,
         detail=detail or error.detail,
         request_id=request_id_of(request),

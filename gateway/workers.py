@@ -43,14 +43,15 @@ class Workers:
             signal.signal(number, self._stop)
         try:
             for _ in range(self._count):
-                self._start()
+                if not self._start():
+                    raise EngineDown("a worker did not come up; its log lines say why")
             ready()
             self._watch()
         finally:
             self._end()
 
-    def _start(self) -> None:
-        """Fork one worker and wait until it serves."""
+    def _start(self) -> bool:
+        """Fork one worker, wait until it serves and return whether it does, or must not any more."""
         told, tell = os.pipe()
         parent = os.getpid()  # asked before: an orphan would take its new parent for the right one
         pid = os.fork()
@@ -62,8 +63,7 @@ class Workers:
         readable, _, _ = select.select([told], [], [], _READY_S)
         serves = bool(readable and os.read(told, 1))
         os.close(told)
-        if not serves and not self._stopping:
-            raise EngineDown("a worker did not come up; its log lines say why")
+        return serves or self._stopping
 
     def _watch(self) -> None:
         while not self._stopping:
@@ -75,7 +75,18 @@ class Workers:
                 _log.error("worker.ended", pid=pid, status=os.waitstatus_to_exitcode(status))
                 time.sleep(_AGAIN_S)
                 if not self._stopping:
-                    self._start()
+                    self._replace()
+
+    def _replace(self) -> None:
+        """Start another worker; one that hangs is killed, and the watch comes here again.
+
+        The others go on: what keeps a new one from starting, as an engine that is away, need not
+        keep them from answering.
+        """
+        before = set(self._pids)
+        if not self._start():
+            for pid in self._pids - before:
+                os.kill(pid, signal.SIGKILL)
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True

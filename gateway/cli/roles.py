@@ -56,7 +56,7 @@ def up_command(
 ) -> None:
     """Run everything on embedded engines until Ctrl-C."""
     # A person must still find the ready line, with a token that is shown once, after a minute.
-    log.configure(level="warning" if sys.stderr.isatty() else "info")
+    log.configure(level="error" if sys.stderr.isatty() else "info")
     instance = _listening(find_instance(data, config), host, port)
     environ = environment()
     show = None

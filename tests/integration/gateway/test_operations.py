@@ -101,6 +101,7 @@ async def test_whatever_is_refused_is_a_problem(
     assert (answer.status_code, problem["status"]) == (status, status)
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem["type"].startswith("urn:imv:problem:")
+    assert "Exception" not in problem["title"]
     assert answer.headers["x-request-id"] == problem["request_id"]
 
 
