@@ -16,7 +16,7 @@ from routing.sourcing.fill import cheapest
 from routing.sourcing.incumbent import Incumbent, floor_of
 
 Cell = tuple[int, int, int]
-ASCENT_SHARES: Final = (8, 8, 6, 4, 4, 2, 1)
+ASCENT_SHARES: Final = (3, 2, 1)
 """Which part of the room each round of the ascent takes; small parts first share it fairly."""
 
 
@@ -36,7 +36,7 @@ class Bounds:
         self.floor, self.need, lasts = _relaxed(board, alive)
         kept = _within(best, alive, self.floor)
         self.base, rho = _ascend(board, kept, self.need)
-        kept = [n for n in kept if self.base + rho[n] <= best.total]
+        kept = undominated(board, [n for n in kept if self.base + rho[n] <= best.total])
         kept.sort(key=lambda n: (rho[n], n))
         self.order = kept
         self.rho = [rho[n] for n in kept]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from config.limits import ROUTE_SETS_EXACT, ROUTE_WORK_MAX
 from routing.sourcing.board import Board, Members
-from routing.sourcing.bounds import Bounds, affordable, undominated
+from routing.sourcing.bounds import Bounds, affordable
 from routing.sourcing.exact import Enumeration
 from routing.sourcing.explain import losers, shares, taken, terms
 from routing.sourcing.fill import spread
@@ -58,7 +58,7 @@ def prove(best: Incumbent, sets_max: int, work_max: int) -> Proof:
     rivals = affordable(best)
     if not rivals:
         return Proof(best.total, sets_max)
-    bounds = Bounds(best, undominated(best.board, rivals))
+    bounds = Bounds(best, rivals)
     return _enumerate(Enumeration(best, bounds, work_max), bounds, sets_max)
 
 
