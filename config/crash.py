@@ -36,6 +36,7 @@ POINTS: Final[Mapping[str, str]] = MappingProxyType(
         "relay.published": "the stream has a batch, the database does not know it",
         "relay.judged": "a doubtful batch's marker was read, nothing follows from it yet",
         "relay.restamped": "a batch follows another marker, it is not published again",
+        "relay.put_back": "what a lost stream had is pending again, none of it is published",
         "relay.marked": "published batches are marked and their stamps cleared",
         "screen.positioned": "a snapshot has its position, its rows are not read",
         "screen.read": "a snapshot's rows are read, no screen has them",
