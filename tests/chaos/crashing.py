@@ -3,8 +3,9 @@
 import asyncio
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,41 +18,66 @@ from tests.chaos.quiet import conclude, keep
 from tests.chaos.roles import Warm
 from tests.chaos.sender import Sender
 from tests.chaos.shop import BOARD
+from tests.chaos.tampering import empty_nats, older_database, too_generous_gate
+from tests.e2e import instance as at
 from tests.e2e.watching import Screen
 
 SEED: Final = 4
-SECONDS: Final = 2.5
-PER_S: Final = 16.0
+SECONDS: Final = 1.5
+PER_S: Final = 24.0
+SPREAD_S: Final = 1.0
 DEATH_S: Final = 40.0
 
 
-class Step(msgspec.Struct, frozen=True):
-    """Which role is armed, and where it dies."""
+class Step(NamedTuple):
+    """Which role is armed, where it dies, and what is done to the engines before."""
 
     role: str
     at: str
+    tamper: Callable[[House], Awaitable[None]] | None = None
 
 
 def steps_of(point: str) -> tuple[Step, ...]:
     """Return the deaths that lead to a point, the last of them at the point itself."""
     prior = _PRIOR.get(point, ())
-    return (*prior, Step(_role_of(point), f"{point}:{_PASSES.get(point, 1)}"))
+    number = _PASSES.get(point, 1)
+    return (*prior, Step(_role_of(point), f"{point}:{number}", _TAMPERED.get(point)))
 
 
 def _role_of(point: str) -> str:
     return "relay" if point.startswith("relay.") else "serve"
 
 
-_PASSES: Final = {
+_PASSES: dict[str, int] = {
     point: 3
     for point in crash.POINTS
     if point.startswith(("webhook.", "intake.", "batch.", "gate.", "relay."))
-} | dict.fromkeys(("relay.leased", "relay.judged", "gate.given_back", "gate.repaired"), 1)
+}
+_PASSES |= dict.fromkeys(
+    (
+        "relay.leased",
+        "relay.judged",
+        "relay.restamped",
+        "relay.put_back",
+        "gate.given_back",
+        "gate.repaired",
+    ),
+    1,
+)
 _ORPHAN: Final = (Step("serve", "gate.reserved:2"),)
-_PRIOR: Final = {
+_MARKED: Final = (Step("relay", "relay.marked:3"),)
+_PRIOR: Final[dict[str, tuple[Step, ...]]] = {
     "reaper.voided": _ORPHAN,
     "reaper.returned": _ORPHAN,
     "relay.judged": (Step("relay", "relay.published:3"),),
+    "relay.restamped": _MARKED,
+    "relay.put_back": _MARKED,
+}
+_TAMPERED: Final[dict[str, Callable[[House], Awaitable[None]]]] = {
+    "gate.given_back": too_generous_gate,
+    "gate.repaired": too_generous_gate,
+    "relay.restamped": older_database,
+    "relay.put_back": empty_nats,
 }
 
 
@@ -86,7 +112,7 @@ async def crash_at(
 
 
 async def _run(point: str, one: House, history: History, seed: int) -> list[Violation]:
-    letters = mail.draw(seed, SECONDS, PER_S)
+    letters = mail.draw(seed, SECONDS, PER_S, spread_s=SPREAD_S)
     history.add("begun", about=f"{point} seed {seed}")
     sender = Sender(one.http, one.token, one.platform, history, seed)
     screen = Screen(one.http, one.token, f"board:{BOARD}")
@@ -111,11 +137,17 @@ async def _run(point: str, one: House, history: History, seed: int) -> list[Viol
 
 
 async def _start_both(one: House, step: Step) -> None:
-    await one.start_serve(step.at if step.role == "serve" else "")
+    serve = await one.start_serve(step.at if step.role == "serve" else "")
     await one.start_relay(step.at if step.role == "relay" else "")
+    if step.tamper:
+        await serve.ready()
+        await at.gate_open(one.http)
+        await step.tamper(one)
 
 
 async def _start_again(one: House, died: Step, following: Step | None) -> None:
+    if following and following.tamper:
+        await following.tamper(one)
     armed = following.at if following and following.role == died.role else ""
     await (one.start_serve(armed) if died.role == "serve" else one.start_relay(armed))
 

@@ -27,7 +27,8 @@ _KINDS: Final = {
     "conflict": 4,
 }
 _CANCELLED, _REFUNDED, _AGAIN, _SCARCE = 0.2, 0.1, 0.25, 0.35
-_SPREAD_S: Final = 3.0
+SPREAD_S: Final = 3.0
+"""Within how long all letters of one purchase arrive."""
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,9 +53,9 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         return "/v1/holds" if self.kind == "hold" else f"/webhooks/{self.source}"
 
 
-def draw(seed: int, seconds: float, per_s: float) -> list[Letter]:
+def draw(seed: int, seconds: float, per_s: float, *, spread_s: float = SPREAD_S) -> list[Letter]:
     """Return what is sent within so many seconds, numbered in order of time."""
-    writer = _Writer(Random(seed))  # noqa: S311 - the same for everybody who names the seed
+    writer = _Writer(Random(seed), spread_s)  # noqa: S311 - the same for everybody who names the seed
     chance = Random(seed + 1)  # noqa: S311
     at_s = 0.0
     while at_s < seconds:
@@ -65,8 +66,9 @@ def draw(seed: int, seconds: float, per_s: float) -> list[Letter]:
 
 
 class _Writer:
-    def __init__(self, chance: Random) -> None:
+    def __init__(self, chance: Random, spread_s: float) -> None:
         self.letters: list[Letter] = []
+        self._spread_s = spread_s
         self._chance = chance
         self._plenty = Shoppers(shop.ITEMS[len(shop.SCARCE) :], chance)
         self._scarce = Shoppers(shop.SCARCE, chance)
@@ -138,7 +140,7 @@ class _Writer:
         """Write one order, and another body under the same event id, before or after it."""
         bought = self._buy(pickup=False)
         one, other = shopify.placed(bought), shopify.placed(self._same(bought))
-        late = self._chance.uniform(0.0, _SPREAD_S)
+        late = self._chance.uniform(0.0, self._spread_s)
         self._write(one, at_s, ref=str(bought.number))
         event = self.letters[-1].event
         self._write(other, at_s + late, kind="conflict", event=event, ref=str(bought.number))
@@ -150,7 +152,7 @@ class _Writer:
 
     def _write_all(self, samples: list[Sample], at_s: float, ref: str) -> None:
         """Write an order and what follows it, in any order of arrival."""
-        times = sorted(self._chance.uniform(0.0, _SPREAD_S) for _ in samples)
+        times = sorted(self._chance.uniform(0.0, self._spread_s) for _ in samples)
         if self._chance.random() < 0.4:
             self._chance.shuffle(times)
         for number, (sample, late_s) in enumerate(zip(samples, times, strict=True)):
@@ -187,7 +189,8 @@ class _Writer:
         """Return when it is delivered once more although it was answered."""
         if self._chance.random() >= likely:
             return ()
-        return tuple(self._chance.choice((0.0, 0.05, 1.0, 4.0)) for _ in range(2))
+        late_s = (0.0, 0.02, self._spread_s / 3, self._spread_s)
+        return tuple(self._chance.choice(late_s) for _ in range(2))
 
     def _buy(self, *, pickup: bool) -> Purchase:
         self._purchases += 1

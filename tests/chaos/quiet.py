@@ -21,6 +21,7 @@ QUIET_S: Final = 60.0
 _AGREE_S: Final = GATE_GRACE_S + 12.0
 """How long an orphan of the gate may live: the grace time, and two turns of its keeper."""
 _LOOK_S: Final = 0.25
+_JUDGE_S: Final = 1.0
 
 
 class Restless(Exception):
@@ -60,7 +61,7 @@ async def conclude(
             late = time.monotonic() > deadline
             if late or not violations or not all(map(_may_pass, violations)):
                 return evidence, violations
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(_JUDGE_S)
             await until_quiet(database)
     finally:
         await database.close()
