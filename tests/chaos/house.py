@@ -67,9 +67,8 @@ class House:
         redis: RedisServer,
         nats: NatsServer,
         platform: FakePlatform,
-        through: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take the parts; `through` are other addresses for the roles than the engines' own."""
+        """Take the parts."""
         self.folder = folder
         self.database = database
         self.token = token
@@ -77,20 +76,24 @@ class House:
         self.nats = nats
         self.platform = platform
         self._warm = warm
-        self._port = _free_port()
-        where = {"database": database, "redis": redis.url, "nats": [nats.url], **(through or {})}
-        self.config = shop.write_config(folder, where, platform.base_url)
+        self.port = _free_port()
+        self.config = self.configure({})
         self.serve: Role | None = None
         self.relay: Role | None = None
+
+    def configure(self, through: Mapping[str, Any]) -> Path:
+        """Write the roles' configuration, with other addresses than the engines' own if need be."""
+        direct = {"database": self.database, "redis": self.redis.url, "nats": [self.nats.url]}
+        return shop.write_config(self.folder, {**direct, **through}, self.platform.base_url)
 
     @property
     def http(self) -> str:
         """The gateway's own address, the same after every restart."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
 
     async def start_serve(self, crash_at: str = "") -> Role:
         """Start the gateway, armed if so asked; do not wait until it is ready."""
-        port = ("--port", str(self._port))
+        port = ("--port", str(self.port))
         self.serve = await self._start("serve", *port, crash_at=crash_at)
         return self.serve
 
@@ -120,9 +123,7 @@ async def platform() -> AsyncIterator[FakePlatform]:
 
 
 @asynccontextmanager
-async def house(
-    warm: Warm, folder: Path, template: Template, *, through: Mapping[str, Any] | None = None
-) -> AsyncIterator[House]:
+async def house(warm: Warm, folder: Path, template: Template) -> AsyncIterator[House]:
     """Give a house with running engines on a copy of a template; its roles are not started."""
     _made(folder)
     with (
@@ -139,7 +140,6 @@ async def house(
                 redis=redis,
                 nats=nats,
                 platform=fake,
-                through=through,
             )
             try:
                 yield one
