@@ -116,6 +116,8 @@ class _Pair:
 
 def _abort(writer: asyncio.StreamWriter) -> None:
     """Close at once; the other side sees a reset, not an orderly end."""
+    if writer.transport.is_closing():
+        return
     found = writer.get_extra_info("socket")
     if found is not None and found.family != socket.AF_UNIX:
         with suppress(OSError):
