@@ -31,12 +31,20 @@ class Violation(msgspec.Struct, frozen=True):
         return f"{self.invariant}: {self.what}"
 
 
-class Case(msgspec.Struct, frozen=True):
+class Case:
     """What is judged."""
 
-    letters: Sequence[Letter]
-    notes: Sequence[Note]
-    evidence: Evidence
+    def __init__(
+        self, letters: Sequence[Letter], notes: Sequence[Note], evidence: Evidence
+    ) -> None:
+        """Sort the answers by their letter."""
+        self.letters = letters
+        self.notes = notes
+        self.evidence = evidence
+        self.answers: dict[int, list[Note]] = {}
+        for note in notes:
+            if note.what == "answered":
+                self.answers.setdefault(note.letter, []).append(note)
 
 
 def judge(case: Case) -> list[Violation]:
@@ -266,7 +274,7 @@ def _groups(case: Case) -> dict[str, list[Fulfilment]]:
 
 
 def _answers(case: Case, letter: Letter) -> list[Note]:
-    return [n for n in case.notes if n.what == "answered" and n.letter == letter.number]
+    return case.answers.get(letter.number, [])
 
 
 def _told(case: Case, letter: Letter) -> list[dict[str, Any]]:
