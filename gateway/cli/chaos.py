@@ -29,6 +29,13 @@ def crash_command(arguments: tuple[str, ...]) -> None:
     run_module("chaos", ("crash", *arguments), needs=_NEEDS)
 
 
+@chaos.command("judge", context_settings=_THROUGH)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def judge(arguments: tuple[str, ...]) -> None:
+    """Judge a kept run again."""
+    run_module("chaos", ("judge", *arguments), needs=_NEEDS)
+
+
 @chaos.command("run", context_settings=_THROUGH)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(arguments: tuple[str, ...]) -> None:

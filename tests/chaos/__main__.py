@@ -1,4 +1,4 @@
-"""`python -m tests.chaos crash|run`: what `imv chaos` runs from a checkout."""
+"""`python -m tests.chaos crash|run|judge`: what `imv chaos` runs from a checkout."""
 
 import asyncio
 import logging
@@ -7,20 +7,20 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import click
+import msgspec
 import structlog
 
 from config import crash
-from tests import engines
-from tests.chaos.crashing import SEED, Result, crash_at
-from tests.chaos.house import BOTH, DatabaseKind, Template, template
-from tests.chaos.roles import Warm, warm
-from tests.chaos.storm import FAULTS_PER_S, LETTERS_PER_S, Outcome, Storm, draw, rage
-from tests.engines import PostgresServer
+from tests.chaos import checker, history
+from tests.chaos.crashing import SEED, Result
+from tests.chaos.evidence import Evidence
+from tests.chaos.house import BOTH, DatabaseKind
+from tests.chaos.letters import Letter
+from tests.chaos.runs import crash_all, storm_once
+from tests.chaos.storm import FAULTS_PER_S, LETTERS_PER_S, Outcome, Storm, draw
 
 
 @click.group()
@@ -32,7 +32,7 @@ def chaos() -> None:
 @click.option("--point", "points", multiple=True, type=click.Choice(list(crash.POINTS)))
 @click.option("--database", "kinds", multiple=True, type=click.Choice(BOTH))
 @click.option("--seed", default=SEED, help="Draws other letters.")
-@click.option("--at-once", default=3, type=click.IntRange(1, 16), help="Houses side by side.")
+@click.option("--at-once", default=4, type=click.IntRange(1, 16), help="Houses side by side.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep what failed in this folder.")
 def crash_command(
     *,
@@ -45,7 +45,7 @@ def crash_command(
     """Kill a real gateway or relay at every point and check every invariant."""
     began = time.monotonic()
     todo = [(point, kind) for point in points or crash.POINTS for kind in kinds or BOTH]
-    results = asyncio.run(crash_all(todo, seed=seed, at_once=at_once, keep=keep, tell=_tell))
+    results = asyncio.run(crash_all(todo, _tell, seed=seed, at_once=at_once, keep=keep))
     failed = [result for result in results if not result.good]
     click.echo(
         f"{len(results) - len(failed)} of {len(results)} crashes left every invariant whole "
@@ -59,57 +59,6 @@ def _tell(result: Result) -> None:
     click.echo(f"{mark:<6} {result.kind:<8} {result.point:<22} {result.seconds:5.1f} s")
     for violation in result.violations:
         click.echo(f"       {violation}")
-
-
-async def crash_all(
-    todo: Sequence[tuple[str, DatabaseKind]],
-    *,
-    seed: int,
-    at_once: int,
-    keep: Path | None,
-    tell: object,
-) -> list[Result]:
-    """Run points, several houses side by side; most of their time is waiting."""
-    results: list[Result] = []
-    room = asyncio.Semaphore(at_once)
-    with tempfile.TemporaryDirectory(prefix="imv-chaos-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        async with _templates(folder, {kind for _, kind in todo}) as (parent, templates, _):
-
-            async def one(point: str, kind: DatabaseKind) -> None:
-                async with room:
-                    place = folder / f"{kind}-{point}"
-                    result = await crash_at(point, templates[kind], parent, place, seed=seed)
-                    results.append(result)
-                    assert callable(tell)
-                    tell(result)
-                    if not result.good and keep:
-                        shutil.copytree(place, keep / place.name, dirs_exist_ok=True)
-                    shutil.rmtree(place, ignore_errors=True)
-
-            async with asyncio.TaskGroup() as group:
-                for point, kind in todo:
-                    group.create_task(one(point, kind))
-    return results
-
-
-@asynccontextmanager
-async def _templates(
-    folder: Path, kinds: set[DatabaseKind]
-) -> AsyncIterator[tuple[Warm, dict[DatabaseKind, Template], PostgresServer | None]]:
-    async with AsyncExitStack() as stack:
-        parent = await stack.enter_async_context(warm())
-        databases, server = None, None
-        if "postgres" in kinds:
-            server = stack.enter_context(engines.running_postgres())
-            databases = engines.Databases(server.url)
-        templates = {
-            kind: await stack.enter_async_context(
-                template(parent, folder / f"template-{kind}", kind, databases)
-            )
-            for kind in sorted(kinds)
-        }
-        yield parent, templates, server
 
 
 @chaos.command("run")
@@ -137,10 +86,39 @@ def run_command(  # noqa: PLR0913 - the options of the command
     if show_plan:
         click.echo("\n".join(map(str, storm.faults)))
         return
-    sys.exit(0 if report(storm, asyncio.run(storm_once(storm, keep))) else 1)
+    sys.exit(0 if _run(storm, keep) else 1)
 
 
-def report(storm: Storm, outcome: Outcome) -> bool:
+@chaos.command("judge")
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+def judge_command(folder: Path) -> None:
+    """Judge a kept run again: its history, letters and evidence."""
+    letters = msgspec.json.decode((folder / "letters.json").read_bytes(), type=list[Letter])
+    evidence = msgspec.json.decode((folder / "evidence.json").read_bytes(), type=Evidence)
+    notes = history.read(folder / "history.jsonl")
+    violations = checker.judge(checker.Case(letters, notes, evidence))
+    for violation in violations:
+        click.echo(str(violation))
+    click.echo("every invariant holds" if not violations else "VIOLATED")
+    sys.exit(1 if violations else 0)
+
+
+def _run(storm: Storm, keep: Path | None) -> bool:
+    """Run a storm; what it wrote is kept when that is asked for, or when it fails."""
+    folder, good = Path(tempfile.mkdtemp(prefix="imv-chaos-")), False
+    try:
+        good = _report(storm, asyncio.run(storm_once(storm, folder)))
+    finally:
+        if keep and (folder / "house").exists():
+            shutil.copytree(folder / "house", keep, dirs_exist_ok=True)
+        if good or keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            click.echo(f"history and evidence: {folder / 'house'}")
+    return good
+
+
+def _report(storm: Storm, outcome: Outcome) -> bool:
     """Print what became of a storm; tell whether every invariant holds."""
     click.echo(
         f"{outcome.attempts} attempts, {outcome.answers} answers, {outcome.lost} lost, "
@@ -156,26 +134,7 @@ def report(storm: Storm, outcome: Outcome) -> bool:
     return False
 
 
-async def storm_once(storm: Storm, keep: Path | None) -> Outcome:
-    """Run one storm on engines of its own; what it wrote is kept when asked for or when it fails."""
-    name = tempfile.mkdtemp(prefix="imv-chaos-")
-    folder, failed = Path(name), True
-    try:
-        async with _templates(folder, {storm.kind}) as (parent, templates, postgres):
-            place = folder / "house"
-            outcome = await rage(storm, templates[storm.kind], parent, place, postgres)
-            failed = bool(outcome.violations)
-            if keep:
-                shutil.copytree(place, keep, dirs_exist_ok=True)
-        return outcome
-    finally:
-        if failed and not keep:
-            click.echo(f"history and evidence: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 if __name__ == "__main__":
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    logging.disable(logging.INFO)
+    logging.disable(logging.CRITICAL)
     chaos()
