@@ -4,8 +4,10 @@ import sys
 
 import click
 
+from config import crash
 from config.errors import ImvError
-from gateway.cli import bench, catalog, contracts, doctor, roles, send, stock, tail, tokens
+from config.settings import environment
+from gateway.cli import bench, catalog, chaos, contracts, doctor, roles, send, stock, tail, tokens
 
 FAILED, WRONG_USE = 1, 2
 
@@ -31,6 +33,7 @@ for command in (
     tokens.token,
     contracts.contracts,
     bench.bench,
+    chaos.chaos,
 ):
     imv.add_command(command)
 
@@ -38,6 +41,7 @@ for command in (
 def main() -> None:
     """Run a command: 0 done, 1 failed, 2 wrong use."""
     try:
+        crash.arm(environment())
         imv.main(prog_name="imv", standalone_mode=False)
     except click.UsageError as error:
         error.show()

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar.types import HTTPScope, Receive, Scope, Send
 
+from config import crash
 from config.clock import Clock, to_ms
 from config.errors import ImvError, NotFound, Unauthenticated, Unreadable
 from config.ids import IdFactory, MessageId, SourceId
@@ -78,7 +79,9 @@ class Webhooks:
             await _send(send, status, body, headers)
             return
         self._metrics.webhook(known, outcome, self._clock.monotonic() - started)
+        crash.here("webhook.before_answer")
         await _send(send, answer.status, answer.body, {"content-type": answer.content_type})
+        crash.here("webhook.answered")
 
     async def _answer(
         self, source: SourceId, scope: HTTPScope, receive: Receive
@@ -102,7 +105,10 @@ class Webhooks:
             _cost_of_verifying(body)
             raise Unauthenticated
         await _verified(channel, request, source)
-        outcome = await self._intake.submit(self._message(source, channel, request))
+        crash.here("webhook.verified")
+        message = self._message(source, channel, request)
+        crash.here("webhook.decoded")
+        outcome = await self._intake.submit(message)
         return _answer_of(outcome), outcome.name
 
     def _message(self, source: SourceId, channel: Channel, request: Request) -> Message:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from config import crash
 from config.clock import Clock, to_us
 from config.errors import (
     Conflict,
@@ -120,6 +121,7 @@ class Batch:
         except _LedgerShort as short:
             await self._give_back(tried)
             await self._repair(short.cells)
+            crash.here("gate.repaired")
         except Conflict as conflict:
             await self._give_back(tried)
             _log.info("batch.conflict", messages=len(messages), reason=conflict.detail)
@@ -140,11 +142,15 @@ class Batch:
         facts = Facts(self._clock.now(), self._ids, self._directory)
         async with self._store.unit_of_work() as work:
             desk, claims = await self._read(work, messages, facts)
+            crash.here("batch.read")
             tried.desk = desk
             results = self._apply(desk, claims)
+            crash.here("batch.applied")
             decided = await decide(desk, self._gate, work)
             tried.outcomes = claims.outcomes(results, decided)
             await self._write(work, desk, claims.rows(tried.outcomes))
+            crash.here("batch.written")
+        crash.here("batch.committed")
 
     async def _read(
         self, work: UnitOfWork, messages: list[Message], facts: Facts
@@ -190,6 +196,7 @@ class Batch:
         await work.check_epochs(desk.epochs)
         if short := await work.take(desk.takes):
             raise _LedgerShort(short)
+        crash.here("batch.taken")
         levels = await work.shift(desk.shifts)
         _check_new(desk, levels)
         if watched := {c: levels[c] for c, (_, shift) in desk.shifts.items() if _matters(shift)}:
@@ -209,9 +216,11 @@ class Batch:
         desk = tried.desk
         if desk is not None:
             self._committed(tried.outcomes, desk.changes)
+            crash.here("batch.told")
             for market, operations in desk.gate_shifts.items():
                 with _logged("gate.shift_lost", market):
                     await self._gate.shift(market, tuple(operations))
+                    crash.here("gate.shifted")
         return tried.outcomes
 
     async def _give_back(self, tried: "_Tried") -> None:
@@ -219,6 +228,7 @@ class Batch:
         for market, operations in tried.granted.items():
             with _logged("gate.undo_lost", market):
                 await self._gate.undo(market, tuple(operations))
+                crash.here("gate.given_back")
 
     async def _repair(self, cells: frozenset[Cell]) -> None:
         markets: dict[MarketId, set[Cell]] = {}

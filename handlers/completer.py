@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from config import crash
 from config.clock import Clock, to_ms, to_us
 from config.errors import ImvError, Rejected, Unavailable
 from config.ids import IdFactory, MessageId, SourceId
@@ -102,7 +103,9 @@ class Completer:
         if isinstance(found, str):
             await self._retry(fetches, found)
             return
+        crash.here("completer.fetched")
         await self._intake.submit(found.message)
+        crash.here("completer.submitted")
         behind = [fetch for fetch in fetches if found.is_behind(fetch)]
         if len(behind) < len(fetches):
             await self._settle([fetch for fetch in fetches if fetch not in behind])

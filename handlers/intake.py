@@ -6,6 +6,7 @@ There is no timer: under light load a batch is one message, under heavy load it 
 import asyncio
 from typing import Protocol
 
+from config import crash
 from config.errors import Overloaded, Unavailable
 from config.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
 from handlers.batch import Settled
@@ -66,6 +67,7 @@ class Intake:
         """Drain the queue into batches until `close`; then what was taken is finished."""
         while (first := await self._take()) is not None:
             batch = [first, *self._drain(len(first[0].body))]
+            crash.here("intake.taken")
             settled = await self._batch.run([message for message, _ in batch])
             for (_, outcome), result in zip(batch, settled, strict=True):
                 _settle(outcome, result)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from config import crash
 from config.clock import to_us
 from config.errors import OutcomeUnknown, Rejected, Unavailable
 from config.ids import LocationId, MarketId, OperationId, OrderId, Sku
@@ -122,7 +123,9 @@ class _Market:
         refused in such an attempt.
         """
         asked, refused = await self._plan_all()
+        crash.here("gate.before_reserve")
         answers = await self._reserve(tuple(operation for _, _, operation in asked))
+        crash.here("gate.reserved")
         late = False
         for (wish, plan, operation), answer in zip(asked, answers, strict=True):
             if isinstance(answer, Granted):

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from config import crash
 from config.clock import Clock, to_ms, to_us
 from config.errors import ImvError, Unavailable
 from config.ids import HoldId, IdFactory, MarketId, MessageId, OrderId, SourceId
@@ -123,6 +124,8 @@ class Sweeper:
             Unavailable: nothing more can be done now.
         """
         actions = await self._due_actions()
+        if actions:
+            crash.here("sweeper.found")
         async with asyncio.TaskGroup() as tasks:
             sent = [tasks.create_task(self._send(action), name="sweep.send") for action in actions]
         for task in sent:

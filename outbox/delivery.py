@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from config import crash
 from config.clock import Clock
 from config.errors import Conflict, Unavailable
 from config.log import get_log
@@ -64,8 +65,11 @@ class Delivery:
             if not isinstance(verdict, Batch):
                 return verdict
             batch = verdict
-        match await self._publish(batch, await self._load(batch)):
+        messages = await self._load(batch)
+        crash.here("relay.loaded")
+        match await self._publish(batch, messages):
             case Stored(sequence):
+                crash.here("relay.published")
                 return Published(batch, sequence)
             case Refused():
                 return await self._judge(batch)
@@ -78,6 +82,7 @@ class Delivery:
         the lease says whether a newer owner wrote it.
         """
         marker = await self._publisher.last_marker(batch.partition)
+        crash.here("relay.judged")
         if marker.batch_id == batch.id:
             return Published(batch, marker.sequence)
         if marker.sequence == batch.expected:
@@ -100,6 +105,7 @@ class Delivery:
         if not await self._partitions.expect(batch, sequence):
             self._log.warning("lease.lost", partition=batch.partition, batch=batch.id)
             return None
+        crash.here("relay.restamped")
         self._log.warning(
             "batch.restamped",
             partition=batch.partition,

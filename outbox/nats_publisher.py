@@ -9,6 +9,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client
 
+from config import crash
 from config.errors import EngineDown, Misconfigured, OutcomeUnknown
 from config.limits import EVENT_BYTES_MAX, PUBLISH_S
 from config.log import get_log
@@ -138,6 +139,7 @@ class NatsPublisher:
             if begun.data:
                 return _outcome(begun.data)
         await self._send_rest(client, messages[1:], headers[1:])
+        crash.here("relay.half_published")
         committed = await client.request(
             marker_subject(batch.partition),
             timeout=PUBLISH_S,

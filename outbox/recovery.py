@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from config import crash
 from config.clock import Clock
 from config.errors import Conflict, Unavailable
 from config.log import get_log
@@ -60,6 +61,7 @@ class Recovery:
         if extent.first_sequence > lease.marker:
             return False  # it was too old to be kept
         rows = await self._partitions.send_again(lease, marker.sequence)
+        crash.here("relay.put_back")
         if rows is not None:
             self._log.error("stream.lost", partition=lease.partition, rows_sent_again=rows)
         return True

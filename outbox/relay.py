@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+from config import crash
 from config.clock import Clock
 from config.errors import Conflict, Unavailable
 from config.ids import IdFactory
@@ -157,6 +158,7 @@ class Relay:
         wait_s = LEASE_S / RENEWALS_PER_LEASE if settled else RELAY_IDLE_S
         self._refresh_at = self._clock.monotonic() + wait_s
         self._ours = {lease.partition for lease in leases}
+        crash.here("relay.leased")
         return [
             lease.batch
             for lease in leases
@@ -173,6 +175,10 @@ class Relay:
         arrived = {done.batch.partition for done in published}
         free = sorted(self._ours - self._under_way | (self._ours & arrived))
         stamped, kept = await self._partitions.turn(published, free)
+        if published:
+            crash.here("relay.marked")
+        if stamped:
+            crash.here("relay.stamped")
         del self._published[: len(published)]
         self._under_way -= arrived
         if not kept:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
+from config import crash
 from config.clock import Clock, to_ms, to_us
 from config.errors import Conflict, Unavailable
 from config.ids import IdFactory, MarketId
@@ -171,6 +172,7 @@ class Keeper:
         build = GateBuild(self._gate.scripts, market, epoch)
         if not await build.begin(seen):
             return False
+        crash.here("keeper.begun")
         done = False
         try:
             done = (
@@ -183,6 +185,7 @@ class Keeper:
                 with suppress(Unavailable):
                     await build.abandon()
         if done:
+            crash.here("keeper.opened")
             _log.warning("gate.rebuilt", market=market, epoch=epoch)
             await self._open(market, epoch, told=False)
         return done
@@ -198,6 +201,7 @@ class Keeper:
             )
 
     async def _fill(self, build: GateBuild, market: MarketId) -> bool:
+        crash.here("keeper.epoch_replaced")
         after: Cell | None = None
         # One snapshot for all pages. What the ledger changes meanwhile without a reservation comes
         # with a shift that the closed gate refuses: the reconciliation brings it.
@@ -207,6 +211,7 @@ class Keeper:
                     connection, market, after, limit=_CELLS_PER_FILL
                 )
                 if not levels:
+                    crash.here("keeper.filled")
                     return True
                 if not await build.fill(levels):
                     return False

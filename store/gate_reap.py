@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from config import crash
 from config.clock import Clock, to_us
 from config.ids import MarketId, OperationId
 from config.limits import GATE_GRACE_S
@@ -46,7 +47,11 @@ class GateReaper:
             settled, void = await self._judge(market, old)
             if settled:
                 await self._gate.scripts.run("settle", [keys.operations, keys.times], *settled)
+            if void:
+                crash.here("reaper.voided")
             await self._gate.undo(market, tuple(void))
+            if void:
+                crash.here("reaper.returned")
             voided += len(void)
 
     async def _judge(

@@ -18,6 +18,8 @@ CONNECTIONS_MAX: Final = 32
 _SINGLE: Final = ("unix://", "redis://", "rediss://")
 _CLUSTER: Final = {"redis+cluster://": "redis://", "rediss+cluster://": "rediss://"}
 _NEVER_SENT: Final = (ConnectionRefusedError, FileNotFoundError)
+# How uvloop tells, as a plain RuntimeError, that a connection was reset a moment before it is used.
+_BROKEN: Final = "the handler is closed"
 # The server says that it did not execute; inside a script these words stand within a longer text.
 _REFUSALS: Final = (
     "LOADING",
@@ -76,7 +78,9 @@ def translated(*, writing: bool) -> Iterator[None]:
         if isinstance(error, exceptions.ClusterError) or _refused(error):
             raise EngineDown(f"Redis refuses: {error}") from error
         raise
-    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+    except (exceptions.ConnectionError, exceptions.TimeoutError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _BROKEN not in str(error):
+            raise
         # Only where it is certain that nothing was sent do we say so.
         if writing and not (_refused(error) or _never_sent(error)):
             raise OutcomeUnknown("Redis did not answer; it may or may not have done it") from error

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request, Response
 
+from config import crash
 from config.clock import Clock, to_ms
 from config.errors import Conflict, Rejected, Unreadable
 from config.ids import IdFactory, MessageId, SourceId
@@ -83,9 +84,11 @@ class Asking:
             raise InFlight
         self._under_way.add(claim)
         try:
-            return await self._intake.submit(message)
+            outcome = await self._intake.submit(message)
         finally:
             self._under_way.discard(claim)
+        crash.here("command.before_answer")
+        return outcome
 
 
 def key_of(request: Anything) -> str:

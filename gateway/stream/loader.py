@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from config import crash
 from config.errors import Unavailable
 from config.log import get_log
 from gateway.stream.channel import Channel
@@ -58,6 +59,7 @@ class Loader:
         after the snapshot; a row that the query saw already comes again with its version.
         """
         place = self._place()
+        crash.here("screen.positioned")
         try:
             rows = await self._snapshots.rows(channel.topic)
         except Unavailable as error:
@@ -65,6 +67,7 @@ class Loader:
             self.lost()
             await asyncio.sleep(self._retry_s)
             return
+        crash.here("screen.read")
         # Race: meanwhile the stream was made anew, or so much happened that the channel no longer
         # holds everything since the position. The caller tries again.
         if place.epoch != self._place().epoch or not channel.covers(place.offset):

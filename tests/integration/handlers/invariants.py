@@ -48,17 +48,17 @@ async def check(world: Looked) -> None:
     for row in groups:
         group = msgspec.json.decode(row.document, type=Fulfilment)
         of_order.setdefault(group.order_id, []).append(group)
-    _levels_are_the_sum_of_movements(levels, movements)
+    levels_are_the_sum_of_movements(levels, movements)
     await _gate_is_the_ledger(world, levels)
     for record in records:
-        _lines_add_up(record, of_order.get(record.id, []))
-    _allocations_are_the_fulfilments(levels, of_order)
+        lines_add_up(record, of_order.get(record.id, []))
+    allocations_are_the_fulfilments(levels, of_order)
     _everything_sent_is_kept(world.sent, messages)
-    _commitments_are_open(held)
+    commitments_are_open(held)
     await _consumers_see_what_is_stored(world.database, records, of_order)
 
 
-def _levels_are_the_sum_of_movements(levels: list[Any], movements: list[Any]) -> None:
+def levels_are_the_sum_of_movements(levels: list[Any], movements: list[Any]) -> None:
     sums: dict[tuple[str, str], Counter[str]] = {}
     for movement in movements:
         for sku, where, columns in msgspec.json.decode(movement.lines):
@@ -78,7 +78,7 @@ async def _gate_is_the_ledger(world: Looked, levels: list[Any]) -> None:
             assert gate.get(Cell(row.sku, row.location), 0) == ledger, (row.sku, row.location)
 
 
-def _lines_add_up(order: Order, groups: list[Fulfilment]) -> None:
+def lines_add_up(order: Order, groups: list[Fulfilment]) -> None:
     with_us, gone, delivered = Counter[str](), Counter[str](), Counter[str]()
     for group in groups:
         for part in group.lines:
@@ -96,7 +96,7 @@ def _lines_add_up(order: Order, groups: list[Fulfilment]) -> None:
         assert line.delivered == delivered[line.id], (line, groups)
 
 
-def _allocations_are_the_fulfilments(
+def allocations_are_the_fulfilments(
     levels: list[Any], of_order: dict[str, list[Fulfilment]]
 ) -> None:
     units = Counter[tuple[str, str]]()
@@ -117,7 +117,7 @@ def _everything_sent_is_kept(sent: list[Message], kept: list[Any]) -> None:
             assert (message.source, message.key) in keys, message.key
 
 
-def _commitments_are_open(held: list[Any]) -> None:
+def commitments_are_open(held: list[Any]) -> None:
     assert all(row.quantity >= 0 for row in held)
 
 
