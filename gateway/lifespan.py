@@ -34,6 +34,7 @@ from routing.network import Network, parse
 from store.engine import Database
 from store.gate import RedisGate
 from store.gate_keeper import Keeper
+from store.networks import keep_networks
 from store.patient_gate import PatientGate
 from store.ports import Changes
 from store.readers import Reader
@@ -98,6 +99,7 @@ async def open_house(
         database = Database(urls.database)
         stack.push_async_callback(database.close)
         reader = Reader(database)
+        await keep_networks(database, directory.networks())
         incarnation = await reader.incarnation()
         stock = _open_stock(stack, urls, database, directory, floor)
         if relay:

@@ -7,7 +7,7 @@ import msgspec
 
 from config.errors import Misconfigured
 from config.ids import LocationId, MarketId, SourceId
-from routing.network import Location, Market, Network
+from routing.network import Location, Market, MarketNetwork, Network, network_of
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -59,6 +59,10 @@ class Directory:
     def places_in(self, market: MarketId) -> tuple[Location, ...]:
         """Return the locations of a market, none for an unknown one."""
         return self._in_market.get(market, ())
+
+    def networks(self) -> list[MarketNetwork]:
+        """Return each market with its locations, as decisions refer to it."""
+        return [network_of(market, self.places_in(key)) for key, market in self.markets.items()]
 
     def location_of(self, source: SourceId, place: str) -> LocationId | None:
         """Return our location for a channel's place, which may also be our own id for it."""

@@ -1,5 +1,7 @@
 """The network: markets and the locations that hold stock, as `network.toml` describes them."""
 
+import hashlib
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import msgspec
@@ -63,6 +65,31 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     markets: tuple[Market, ...] = ()
     locations: tuple[Location, ...] = ()
+
+
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+class MarketNetwork(msgspec.Struct, frozen=True):
+    """One market with its locations in the order of their ids, as decisions refer to it."""
+
+    market: Market
+    locations: tuple[Location, ...]
+
+
+def network_of(market: Market, locations: Iterable[Location]) -> MarketNetwork:
+    """Return a market's network in its canonical form."""
+    return MarketNetwork(market, tuple(sorted(locations, key=lambda location: location.id)))
+
+
+def document_of(network: MarketNetwork) -> bytes:
+    """Return a market's network as canonical JSON."""
+    return _canonical.encode(network)
+
+
+def digest_of(network: MarketNetwork) -> str:
+    """Return SHA-256 over a market's network; the same costs and places have the same digest."""
+    return hashlib.sha256(document_of(network)).hexdigest()
 
 
 def parse(text: str) -> Network:

@@ -10,10 +10,18 @@ from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId, Sku
 from config.limits import PAGE_ROWS_MAX, PARKED_S_MAX
 from outbox.ports import Transactions
 from outbox.statements import Backlog, backlog
+from routing.network import MarketNetwork
 from store.finder import find
 from store.ports import Fetch, InboxRow, Lookup, Parked, Ref
 from store.records import Fulfilment, Hold, Order
-from store.rows import decode_hold, decode_order, to_fulfilment, to_message, to_parked
+from store.rows import (
+    decode_hold,
+    decode_network,
+    decode_order,
+    to_fulfilment,
+    to_message,
+    to_parked,
+)
 from store.tables import (
     exceptions,
     fetches,
@@ -21,6 +29,7 @@ from store.tables import (
     holds,
     inbox,
     instance,
+    networks,
     orders,
     parked,
     payments,
@@ -63,6 +72,11 @@ class Reader:
         columns = select(orders.c.document, orders.c.history, orders.c.plan)
         row = await self._one(columns.where(orders.c.id == order_id))
         return (row.document, row.history, row.plan) if row else None
+
+    async def network(self, digest: str) -> MarketNetwork | None:
+        """Return a network that plans were made on."""
+        row = await self._one(select(networks.c.document).where(networks.c.digest == digest))
+        return decode_network(row.document) if row else None
 
     async def fulfilments_of(self, order_id: OrderId) -> list[Fulfilment]:
         """Return an order's fulfilments, oldest first."""

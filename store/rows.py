@@ -7,6 +7,7 @@ import msgspec
 from config.clock import to_us
 from config.ids import OrderId
 from outbox.driver import Row
+from routing.network import MarketNetwork
 from store.ports import (
     ExceptionFile,
     Fetch,
@@ -35,6 +36,7 @@ decode_hold = msgspec.json.Decoder(Hold).decode
 _INBOX, _FULFILMENT, _PARKED = (
     tuple(column.name for column in table.c) for table in (inbox, fulfilments, parked)
 )
+decode_network = msgspec.json.Decoder(MarketNetwork).decode
 decode_exception = msgspec.json.Decoder(ExceptionRecord).decode
 
 

@@ -187,6 +187,14 @@ catalog_externals = Table(
     Column("sku", String, nullable=False, index=True),
 )
 
+# A market with its locations as plans were made on it, by the digest that the plans hold.
+networks = Table(
+    "networks",
+    metadata,
+    Column("digest", String, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+)
+
 tokens = Table(
     "tokens",
     metadata,

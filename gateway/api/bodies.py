@@ -2,7 +2,7 @@
 
 import msgspec
 
-from routing.sourcing.problem import RoutePlan
+from routing.sourcing.problem import Rejected, RoutePlan
 from store.records import ExceptionRecord, Fulfilment, HistoryEntry, Order
 
 
@@ -39,10 +39,16 @@ class Timeline(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Why an order was routed so; no plan while it is undecided."""
+    """Why an order was routed so; no plan while it is undecided.
+
+    `rejected` names every other location with the reason why it lost; it is unknown (null) where the
+    network that the plan was made on is not there any more.
+    """
 
     id: str
     plan: RoutePlan | None
+    rejected: tuple[Rejected, ...] | None = None
+    inputs_hash: str = ""
 
 
 class Exceptions(msgspec.Struct, frozen=True):

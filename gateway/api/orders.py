@@ -11,6 +11,7 @@ from config.errors import NotFound, Rejected
 from config.ids import MarketId, OrderId
 from config.limits import ORDER_LINES_MAX
 from gateway.api.asking import Anything, Asking, answer, key_of, read
+from gateway.api.bodies import Route
 from gateway.security import Tokens
 from handlers.actions import PlaceByHand
 from handlers.commands import (
@@ -24,12 +25,15 @@ from handlers.commands import (
     Text,
 )
 from handlers.directory import Directory
+from routing.sourcing.explain import explain
+from routing.sourcing.problem import RoutePlan
 from store.readers import Reader
 from store.records import Order
 
 ASSISTED = "assisted"
 _REF_CHARACTERS_MAX = 200
 encode = msgspec.json.encode
+decode_plan = msgspec.json.Decoder(RoutePlan).decode
 
 
 class NewOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -97,7 +101,7 @@ def orders_routes(  # noqa: C901 - the routes of one entity, each a few lines
     async def route(request: Anything, order_id: FromPath[str]) -> Response[bytes]:
         (await tokens.of(request)).must("orders:read")
         _, _, plan = await _parts(reader, OrderId(order_id))
-        return answer(b'{"id":' + encode(order_id) + b',"plan":' + (plan or b"null") + b"}")
+        return answer(encode(await _explained(reader, order_id, plan)))
 
     @post("/", summary="Place an order by hand", name="orders.place", status_code=201)
     async def place(request: Anything) -> Response[bytes]:
@@ -157,6 +161,17 @@ async def _parts(reader: Reader, order_id: OrderId) -> tuple[bytes, bytes, bytes
     if parts is None:
         raise NotFound(f"there is no order {order_id}")
     return parts
+
+
+async def _explained(reader: Reader, order_id: str, stored: bytes | None) -> Route:
+    if stored is None:
+        return Route(order_id, None)
+    plan = decode_plan(stored)
+    network = await reader.network(plan.inputs.network)
+    if network is None:
+        return Route(order_id, plan)
+    why = explain(plan, network)
+    return Route(order_id, plan, why.rejected, why.inputs_hash)
 
 
 async def _order_json(reader: Reader, order_id: OrderId) -> bytes:

@@ -1,20 +1,16 @@
 """One order laid out for the search: the candidates, what opening them costs, and their offers."""
 
-import hashlib
 from collections.abc import Sequence
 from itertools import count, repeat
 from operator import ge
 
-import msgspec
-
 from config.ids import LocationId, Sku
 from routing.sourcing.costs import Offer, lateness, metres_from, offer, spot_of
-from routing.sourcing.eligibility import Roster, Site, barred, roster_of
+from routing.sourcing.eligibility import Site, barred, roster_of
 from routing.sourcing.fill import fill_cost
 from routing.sourcing.opening import wait_hours
-from routing.sourcing.problem import Problem
+from routing.sourcing.problem import Inputs, Problem
 
-_canonical = msgspec.json.Encoder()
 Members = tuple[int, ...]
 Key = tuple[int, int, int, tuple[LocationId, ...]]
 
@@ -22,18 +18,19 @@ Key = tuple[int, int, int, tuple[LocationId, ...]]
 class Board:
     """Candidates (places with stock) by number, ascending in (opening cost, metres, id).
 
-    Costs are minor units. `wants` are units per SKU, the rarest SKU first. `fixed[n]` is what
-    opening candidate n costs, `stock[n]` its units per SKU, `out` the places that the order rules
-    out. Offers are worked out when first asked for.
+    Costs are minor units. `wants` are units per SKU, the rarest SKU first; `columns` the stock of each
+    SKU over all eligible places, as it is stored. `fixed[n]` is what opening candidate n costs,
+    `stock[n]` its units per SKU, `out` the places that the order rules out. Offers are worked out when
+    first asked for.
     """
 
     __slots__ = (
         "_offers",
         "_roster",
         "ceiling",
+        "columns",
         "fixed",
         "ids",
-        "inputs_hash",
         "metres",
         "out",
         "problem",
@@ -52,7 +49,7 @@ class Board:
         self._roster = roster_of(problem)
         totals = totals_of(problem)
         columns = {sku: _column(problem, self._roster.ids, sku) for sku in sorted(totals)}
-        self.inputs_hash = _hash(problem, self._roster, columns)
+        self.columns = columns
         self.skus = sorted(totals, key=lambda sku: (-columns[sku].count(0), sku))
         self.wants = tuple(totals[sku] for sku in self.skus)
         self.out = barred(problem) if problem.only or problem.excluded else frozenset()
@@ -88,6 +85,20 @@ class Board:
                 for cost, site, far in zip(costs, roster.sites, metres, strict=True)
             ]
         return metres, costs
+
+    def inputs(self) -> Inputs:
+        """Return what this decision is made from, to be stored with it."""
+        problem = self.problem
+        return Inputs(
+            self._roster.digest,
+            problem.demands,
+            self.columns,
+            problem.destination,
+            tuple(sorted(problem.only)),
+            tuple(sorted(problem.excluded)),
+            problem.hours_left,
+            problem.moment,
+        )
 
     def idle(self) -> list[tuple[LocationId, str]]:
         """Return the places that are no candidates: (id, no_stock, excluded or not_eligible)."""
@@ -159,20 +170,3 @@ def _column(problem: Problem, ids: tuple[LocationId, ...], sku: Sku) -> list[int
     held = problem.available.get(sku)
     column = list(map(held.get, ids, repeat(0))) if held else [0] * len(ids)
     return [max(0, units) for units in column] if column and min(column) < 0 else column
-
-
-def _hash(problem: Problem, roster: Roster, columns: dict[Sku, list[int]]) -> str:
-    """Return SHA-256 over the inputs in one canonical form; places and SKUs are sorted."""
-    inputs = (
-        roster.digest,
-        problem.market,
-        problem.demands,
-        list(columns.items()),
-        problem.method,
-        problem.destination,
-        sorted(problem.only),
-        sorted(problem.excluded),
-        problem.hours_left,
-        problem.moment,
-    )
-    return hashlib.sha256(_canonical.encode(inputs)).hexdigest()

@@ -1,18 +1,14 @@
 """Step 1: which locations may take part, and who is left out for which reason."""
 
-import hashlib
 from functools import lru_cache
-from typing import Literal
 
 import msgspec
 
 from config.ids import LocationId, MarketId
-from routing.network import Location, Market
+from routing.network import Location, Market, digest_of, network_of
 from routing.sourcing.costs import Spot, Tariff, rounded, spot_of
 from routing.sourcing.opening import Week, week_of
-from routing.sourcing.problem import Problem
-
-_canonical = msgspec.json.Encoder(order="deterministic")
+from routing.sourcing.problem import Method, Problem
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -30,7 +26,8 @@ class Site(msgspec.Struct, frozen=True):
 class Roster(msgspec.Struct, frozen=True):
     """The locations that a market and a method allow, in the order of their ids, column by column.
 
-    `digest` stands for all locations given, eligible or not. `opening` is parcel and reject risk.
+    `digest` is that of the market with all its locations, eligible or not. `opening` is parcel and
+    reject risk.
     """
 
     sites: tuple[Site, ...]
@@ -69,8 +66,9 @@ def barred(problem: Problem) -> frozenset[LocationId]:
 
 
 @lru_cache(maxsize=16)
-def _surveyed(key: _Same, market: Market, method: Literal["ship", "pickup"]) -> Roster:
-    locations = sorted(key.locations, key=lambda location: location.id)
+def _surveyed(key: _Same, market: Market, method: Method) -> Roster:
+    network = network_of(market, key.locations)
+    locations = network.locations
     able = [x for x in locations if may_serve(x, market.id, method)]
     ceiling = market.unfilled_penalty_minor
     sites = tuple(_site(location, method, ceiling) for location in able)
@@ -81,7 +79,7 @@ def _surveyed(key: _Same, market: Market, method: Literal["ship", "pickup"]) -> 
         openings=tuple(site.opening + site.reject_risk for site in sites),
         metre_prices=tuple(site.metre_price for site in sites),
         ineligible=tuple(x.id for x in locations if not may_serve(x, market.id, method)),
-        digest=hashlib.sha256(_canonical.encode(locations)).hexdigest(),
+        digest=digest_of(network),
     )
 
 

@@ -1,13 +1,19 @@
 """Why this plan: its cost terms, and every other candidate with the reason why it lost."""
 
+import hashlib
 from typing import Final
 
+import msgspec
+
 from config.ids import LocationId, Sku
+from routing.network import MarketNetwork, digest_of
 from routing.sourcing.board import Board, Members
 from routing.sourcing.costs import rounded
+from routing.sourcing.eligibility import may_serve
 from routing.sourcing.fill import Taken, units_taken
-from routing.sourcing.problem import Rejected, Term
+from routing.sourcing.problem import Explanation, Problem, Rejected, RoutePlan, Term
 
+_canonical = msgspec.json.Encoder()
 LOSERS_MAX: Final = 20
 
 
@@ -65,6 +71,41 @@ def _scarcity(board: Board, n: int, units: list[int]) -> int:
             total += (price - unit) * min(left, step)
             left -= min(left, step)
     return total
+
+
+def explain(plan: RoutePlan, network: MarketNetwork) -> Explanation:
+    """Work out why every other location lost, from what was stored with the plan.
+
+    Raises:
+        ValueError: the network is not the one that the plan was made on.
+    """
+    inputs = plan.inputs
+    if digest_of(network) != inputs.network:
+        raise ValueError("the plan was made on another network")
+    board = Board(_problem(plan, network))
+    opened = {part.location for part in plan.assignments}
+    members = tuple(n for n, place in enumerate(board.ids) if place in opened)
+    digest = hashlib.sha256(_canonical.encode((plan.method, inputs))).hexdigest()
+    return Explanation(losers(board, members, plan.total_minor), digest)
+
+
+def _problem(plan: RoutePlan, network: MarketNetwork) -> Problem:
+    inputs = plan.inputs
+    able = [x.id for x in network.locations if may_serve(x, network.market.id, plan.method)]
+    return Problem(
+        market=network.market,
+        locations=network.locations,
+        available={
+            sku: dict(zip(able, column, strict=True)) for sku, column in inputs.stock.items()
+        },
+        demands=inputs.demands,
+        method=plan.method,
+        destination=inputs.destination,
+        only=inputs.only,
+        excluded=inputs.excluded,
+        hours_left=inputs.hours_left,
+        moment=inputs.moment,
+    )
 
 
 def losers(board: Board, members: Members, total: int) -> tuple[Rejected, ...]:

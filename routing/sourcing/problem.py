@@ -7,6 +7,8 @@ import msgspec
 from config.ids import LocationId, Sku
 from routing.network import Location, Market
 
+Method = Literal["ship", "pickup"]
+
 
 class Demand(msgspec.Struct, frozen=True, gc=False):
     """So many units of one SKU for one order line; `value_minor` is its price for one unit."""
@@ -31,7 +33,7 @@ class Problem(msgspec.Struct, frozen=True):
     locations: tuple[Location, ...]
     available: dict[Sku, dict[LocationId, int]]
     demands: tuple[Demand, ...]
-    method: Literal["ship", "pickup"] = "ship"
+    method: Method = "ship"
     destination: tuple[float, float] | None = None
     only: tuple[LocationId, ...] = ()
     excluded: tuple[LocationId, ...] = ()
@@ -70,13 +72,30 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     terms: tuple[Term, ...] = ()
 
 
+class Inputs(msgspec.Struct, frozen=True, gc=False):
+    """All that a decision was made from, besides the market and its locations.
+
+    `network` is the digest of those (see `routing.network.digest_of`). `stock` holds the units of each
+    SKU, place by place: the eligible locations in the order of their ids. The rest is as in `Problem`.
+    """
+
+    network: str
+    demands: tuple[Demand, ...]
+    stock: dict[Sku, list[int]]
+    destination: tuple[float, float] | None
+    only: tuple[LocationId, ...]
+    excluded: tuple[LocationId, ...]
+    hours_left: float | None
+    moment: tuple[int, int] | None
+
+
 class RoutePlan(msgspec.Struct, frozen=True):
     """A stored decision.
 
     `total_minor` is the objective, `bound_minor` a proven lower bound of it, `gap` their relative
     difference (0.0 means proven optimal), `exact_within` the number of locations within which the
     answer was proven by enumeration (0: not enumerated). `unfilled` lists what nobody can provide.
-    `inputs_hash` identifies everything that the decision was made from.
+    Why the others lost is worked out from `inputs` when somebody asks (see `explain.explain`).
     """
 
     assignments: tuple[Assignment, ...]
@@ -86,7 +105,13 @@ class RoutePlan(msgspec.Struct, frozen=True):
     bound_minor: int
     gap: float
     exact_within: int
-    method: str
+    method: Method
     reasons: tuple[str, ...]
+    inputs: Inputs
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Every other location with the reason why it lost; `inputs_hash` identifies all inputs."""
+
     rejected: tuple[Rejected, ...]
     inputs_hash: str

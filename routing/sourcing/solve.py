@@ -7,7 +7,7 @@ from config.limits import ROUTE_SETS_EXACT, ROUTE_WORK_MAX
 from routing.sourcing.board import Board, Members
 from routing.sourcing.bounds import Bounds, affordable
 from routing.sourcing.exact import Enumeration
-from routing.sourcing.explain import losers, shares, taken, terms
+from routing.sourcing.explain import shares, taken, terms
 from routing.sourcing.fill import spread
 from routing.sourcing.incumbent import (
     Incumbent,
@@ -41,8 +41,8 @@ def solve(
     `gap` is (total - bound) / total. After sets of any size were tried, `exact_within` is the
     number of locations that were left to try.
 
-    The plan carries its compact explanation (see `explain.losers`), so that it can be stored and
-    shown later without the inputs, which `inputs_hash` identifies.
+    The plan carries its inputs, so that it can be made again, and explained when somebody asks
+    (`explain.explain`): most plans are never looked at.
     """
     board = Board(problem)
     best = Incumbent(board)
@@ -92,8 +92,7 @@ def _plan(board: Board, best: Incumbent, proof: Proof) -> RoutePlan:
         exact_within=proof.exact_within,
         method=board.problem.method,
         reasons=tuple(notes),
-        rejected=losers(board, members, best.total),
-        inputs_hash=board.inputs_hash,
+        inputs=board.inputs(),
     )
 
 

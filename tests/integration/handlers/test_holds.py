@@ -144,7 +144,7 @@ async def test_an_order_takes_over_why_its_hold_keeps_stock_where_it_does(world:
     _, _, stored = await world.reader.order_parts((await world.order()).id) or (b"", b"", b"")
     plan = msgspec.json.decode(stored or b"", type=RoutePlan)
     assert kept.plan
-    assert (plan.terms, plan.rejected) == (kept.plan.terms, kept.plan.rejected)
+    assert (plan.terms, plan.inputs) == (kept.plan.terms, kept.plan.inputs)
     assert [(x.line_id, x.location, x.quantity) for x in plan.assignments] == [("lamp", "york", 2)]
     assert plan.reasons[-1] == f"decided when hold {kept.id} was placed"
 

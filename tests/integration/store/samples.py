@@ -20,7 +20,7 @@ from config.ids import (
     SourceId,
 )
 from outbox.event import Event
-from routing.sourcing.problem import Assignment, RoutePlan, Term
+from routing.sourcing.problem import Assignment, Inputs, RoutePlan, Term
 from store.gate_port import Cell
 from store.ports import Fetch, FulfilmentFile, InboxRow, Movement, OrderFile, Parked, Shift
 from store.records import (
@@ -84,10 +84,9 @@ def plan() -> RoutePlan:
         bound_minor=390,
         gap=0.0,
         exact_within=3,
-        method="enumeration",
+        method="ship",
         reasons=("cheapest",),
-        rejected=(),
-        inputs_hash="abc",
+        inputs=Inputs("abc", (), {Sku("shirt"): [2]}, None, (), (), None, None),
     )
 
 

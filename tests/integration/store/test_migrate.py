@@ -20,7 +20,7 @@ from store.instance import incarnation
 from store.migrate import current, migrate
 from tests.engines import Databases
 
-HEAD = "0001"
+HEAD = "0002"
 
 
 def _differences(connection: Connection) -> list[object]:

@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.ids import LocationId, Sku
+from routing.network import network_of
 from routing.sourcing.board import Board, Members
+from routing.sourcing.explain import explain
 from routing.sourcing.incumbent import LOCAL_WORK_MAX, Incumbent, greedy, local_search
 from routing.sourcing.problem import Problem, RoutePlan
 from routing.sourcing.solve import solve
@@ -109,11 +111,13 @@ def test_the_order_of_locations_does_not_matter(problem: Problem, chance: Random
 @given(problems(locations_max=6))
 def test_each_loser_is_named_once_and_priced_by_its_terms(problem: Problem) -> None:
     plan = solve(problem)
-    losers = [name for loser in plan.rejected for name in loser.locations]
+    network = network_of(problem.market, problem.locations)
+    rejected = explain(plan, network).rejected
+    losers = [name for loser in rejected for name in loser.locations]
     winners = {part.location for part in plan.assignments}
     if any(demand.quantity for demand in problem.demands):
         assert sorted((*losers, *winners)) == sorted(x.id for x in problem.locations)
-    for loser in plan.rejected:
+    for loser in rejected:
         if loser.total_minor is not None:
             assert loser.total_minor == sum(term.amount_minor for term in loser.terms)
             assert loser.total_minor >= plan.total_minor

@@ -4,11 +4,11 @@ import msgspec
 
 from config.ids import LocationId, MarketId
 from config.limits import ROUTE_LOOP_MS_MAX
-from routing.network import Market
+from routing.network import Market, MarketNetwork, document_of, network_of
 from routing.sourcing.estimate import estimate_ms
-from routing.sourcing.explain import LOSERS_MAX
+from routing.sourcing.explain import LOSERS_MAX, explain
 from routing.sourcing.opening import wait_hours, week_of
-from routing.sourcing.problem import Problem, RoutePlan
+from routing.sourcing.problem import Explanation, Problem, Rejected, RoutePlan
 from routing.sourcing.solve import solve
 from tests.unit.routing.problems import MARKET, line, order, place, stock
 
@@ -17,8 +17,19 @@ def opened(plan: RoutePlan) -> list[str]:
     return sorted({part.location for part in plan.assignments})
 
 
-def why(plan: RoutePlan) -> dict[str, str]:
-    return {name: loser.reason for loser in plan.rejected for name in loser.locations}
+def why(problem: Problem) -> dict[str, str]:
+    return {name: loser.reason for loser in rejected(problem) for name in loser.locations}
+
+
+def rejected(problem: Problem) -> tuple[Rejected, ...]:
+    return explained(problem).rejected
+
+
+def explained(problem: Problem) -> Explanation:
+    """Explain the plan of a problem as it is stored and read again."""
+    network = network_of(problem.market, problem.locations)
+    plan = msgspec.json.decode(msgspec.json.encode(solve(problem)), type=RoutePlan)
+    return explain(plan, msgspec.json.decode(document_of(network), type=MarketNetwork))
 
 
 def costs(plan: RoutePlan) -> dict[str, int]:
@@ -34,21 +45,23 @@ def scattered(count: int) -> Problem:
 
 def test_one_near_location_that_holds_all_is_proven_best() -> None:
     far, near = place("far", latitude=52.0), place("near")
-    plan = solve(order([far, near], stock(a={"far": 5, "near": 5}), line("a")))
+    problem = order([far, near], stock(a={"far": 5, "near": 5}), line("a"))
+    plan = solve(problem)
     assert opened(plan) == ["near"]
     assert (plan.gap, plan.exact_within, plan.bound_minor) == (0.0, 3, 550)
     assert costs(plan) == {"parcel": 500, "pick": 50}
-    assert why(plan) == {"far": "dearer"}
-    assert plan.rejected[0].total_minor == 550 + 178
+    assert why(problem) == {"far": "dearer"}
+    assert rejected(problem)[0].total_minor == 550 + 178
 
 
 def test_two_locations_together_are_found_by_enumeration() -> None:
     places = [place("p1"), place("p2"), place("p3", latitude=50.0)]
     held = stock(a={"p1": 1, "p3": 1}, b={"p2": 1, "p3": 0})
-    plan = solve(order(places, held, line("a"), line("b")))
+    problem = order(places, held, line("a"), line("b"))
+    plan = solve(problem)
     assert opened(plan) == ["p1", "p2"]
     assert costs(plan)["split"] == 150
-    assert why(plan) == {"p3": "partial_stock"}
+    assert why(problem) == {"p3": "partial_stock"}
     assert (plan.gap, plan.exact_within) == (0.0, 3)
 
 
@@ -98,9 +111,10 @@ def test_a_huge_quantity_costs_no_more_time_than_a_small_one() -> None:
 
 
 def test_zero_and_negative_stock_are_no_stock() -> None:
-    plan = solve(order([place("p1"), place("p2")], stock(a={"p1": 0, "p2": -4}), line("a")))
+    problem = order([place("p1"), place("p2")], stock(a={"p1": 0, "p2": -4}), line("a"))
+    plan = solve(problem)
     assert plan.assignments == ()
-    assert why(plan) == {"p1": "no_stock", "p2": "no_stock"}
+    assert why(problem) == {"p1": "no_stock", "p2": "no_stock"}
     assert plan.total_minor == plan.bound_minor == MARKET.unfilled_penalty_minor
 
 
@@ -116,10 +130,11 @@ def test_pickup_at_a_store_without_stock_stays_unfilled() -> None:
     places = [place("store"), place("depot", pickup=False)]
     held = stock(a={"depot": 5})
     only = (LocationId("store"),)
-    plan = solve(order(places, held, line("a"), method="pickup", only=only))
+    problem = order(places, held, line("a"), method="pickup", only=only)
+    plan = solve(problem)
     assert plan.assignments == ()
     assert plan.unfilled[0].quantity == 1
-    assert why(plan) == {"store": "no_stock", "depot": "not_eligible"}
+    assert why(problem) == {"store": "no_stock", "depot": "not_eligible"}
 
 
 def test_pickup_pays_no_parcel_and_no_distance() -> None:
@@ -133,9 +148,10 @@ def test_excluded_and_unlisted_locations_are_left_out_with_their_reason() -> Non
     only = (LocationId("p1"), LocationId("p2"))
     excluded = (LocationId("p1"),)
     held = stock(a=dict.fromkeys(("p1", "p2", "p3"), 9))
-    plan = solve(order(places, held, line("a"), only=only, excluded=excluded))
+    problem = order(places, held, line("a"), only=only, excluded=excluded)
+    plan = solve(problem)
     assert opened(plan) == ["p2"]
-    assert why(plan) == {"p1": "excluded", "p3": "not_eligible"}
+    assert why(problem) == {"p1": "excluded", "p3": "not_eligible"}
 
 
 def test_another_market_another_method_and_no_capacity_are_not_eligible() -> None:
@@ -146,17 +162,16 @@ def test_another_market_another_method_and_no_capacity_are_not_eligible() -> Non
     ]
     held = stock(a=dict.fromkeys(("market", "method", "idle"), 9))
     other = Market(id=MarketId("us"), currency="USD")
-    plan = solve(order(places[1:], held, line("a")))
-    assert why(plan) == {"idle": "not_eligible", "method": "not_eligible"}
-    assert why(solve(order(places[:1], held, line("a"), market=other))) == {
-        "market": "not_eligible"
-    }
+    problem = order(places[1:], held, line("a"))
+    assert why(problem) == {"idle": "not_eligible", "method": "not_eligible"}
+    assert why(order(places[:1], held, line("a"), market=other)) == {"market": "not_eligible"}
 
 
 def test_a_tie_goes_to_the_smaller_id_and_the_other_is_called_tied() -> None:
-    plan = solve(order([place("b"), place("a")], stock(x={"a": 1, "b": 1}), line("x")))
+    problem = order([place("b"), place("a")], stock(x={"a": 1, "b": 1}), line("x"))
+    plan = solve(problem)
     assert opened(plan) == ["a"]
-    assert why(plan) == {"b": "tied"}
+    assert why(problem) == {"b": "tied"}
 
 
 def test_a_tie_in_cost_goes_to_fewer_metres() -> None:
@@ -199,31 +214,32 @@ def test_risks_are_priced_per_parcel_and_per_unit() -> None:
 def test_every_loser_is_named_and_the_first_ones_are_priced() -> None:
     places = [place(f"p{i:02}", latitude=48 + i / 10) for i in range(40)]
     held = stock(a={f"p{i:02}": 1 + i % 2 for i in range(35)})
-    plan = solve(order(places[:30], held, line("a", 2)))
-    priced = [loser.locations for loser in plan.rejected if loser.terms]
+    problem = order(places[:30], held, line("a", 2))
+    priced = [loser.locations for loser in rejected(problem) if loser.terms]
     assert len(priced) == LOSERS_MAX
-    rest = {loser.reason: loser.locations for loser in plan.rejected if not loser.terms}
+    rest = {loser.reason: loser.locations for loser in rejected(problem) if not loser.terms}
     assert rest == {
         "partial_stock": ("p22",),
         "dearer": ("p21", "p23", "p24", "p25", "p26", "p27", "p28", "p29"),
     }
-    wider = solve(order(places, held, line("a", 2)))
+    more = order(places, held, line("a", 2))
+    wider = solve(more)
     assert ("no_stock", tuple(f"p{i}" for i in range(35, 40))) in [
-        (loser.reason, loser.locations) for loser in wider.rejected
+        (loser.reason, loser.locations) for loser in rejected(more)
     ]
-    named = [name for loser in wider.rejected for name in loser.locations]
+    named = [name for loser in rejected(more) for name in loser.locations]
     assert sorted([*named, *opened(wider)]) == [one.id for one in places]
 
 
 def test_the_hash_changes_with_what_matters_and_survives_the_wire() -> None:
     problem = order([place("p1"), place("p2")], stock(a={"p1": 1, "p2": 0}), line("a"))
     same = msgspec.json.decode(msgspec.json.encode(problem), type=Problem)
-    assert solve(same).inputs_hash == solve(problem).inputs_hash
+    assert explained(same).inputs_hash == explained(problem).inputs_hash
     other = msgspec.structs.replace(problem, available=stock(a={"p1": 2}))
-    assert solve(other).inputs_hash != solve(problem).inputs_hash
+    assert explained(other).inputs_hash != explained(problem).inputs_hash
     dearer = place("p2", pick_cost_minor=51)
     moved = msgspec.structs.replace(problem, locations=(problem.locations[0], dearer))
-    assert solve(moved).inputs_hash != solve(problem).inputs_hash
+    assert explained(moved).inputs_hash != explained(problem).inputs_hash
 
 
 def test_a_plan_survives_the_wire() -> None:
