@@ -18,6 +18,7 @@ class Metrics:
     def __init__(self) -> None:
         """Register every metric once."""
         self.registry = CollectorRegistry()
+        self._children: dict[tuple[SourceId, str], tuple[Counter, Histogram]] = {}
         registry = self.registry
         self._webhooks = Counter(
             "imv_webhooks_total",
@@ -74,8 +75,12 @@ class Metrics:
 
     def webhook(self, source: SourceId, outcome: str, seconds: float) -> None:
         """Count one webhook; the source is a configured one, or `unknown`."""
-        self._webhooks.labels(source, outcome).inc()
-        self._seconds.labels(source).observe(seconds)
+        key = (source, outcome)
+        if key not in self._children:
+            self._children[key] = self._webhooks.labels(*key), self._seconds.labels(source)
+        count, time = self._children[key]
+        count.inc()
+        time.observe(seconds)
 
     def committed(self, outcomes: list[Settled], changes: Changes) -> None:
         """Count one batch."""

@@ -6,6 +6,7 @@ An ASGI application before the framework, whose own handling costs more than all
 import hashlib
 import hmac
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, cast
 from urllib.parse import parse_qsl
 
@@ -178,8 +179,14 @@ def _answer_of(outcome: Outcome) -> Answer:
 
 def _kept_headers(headers: Mapping[str, str]) -> bytes:
     """Return the headers that a replay needs as JSON; nothing secret among them."""
-    kept = {n: v for n, v in headers.items() if not any(word in n for word in _SECRET)}
+    kept = {name: value for name, value in headers.items() if not _is_secret(name)}
     return msgspec.json.encode(kept)
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    """Tell whether a header's value is not to be kept; senders repeat the same few names."""
+    return any(word in name for word in _SECRET)
 
 
 async def _send(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
