@@ -107,6 +107,7 @@ async def open_house(
             wake = mover.notify
         subscriber = NatsSubscriber(urls.nats)
         stack.push_async_callback(subscriber.close)
+        commits = _Commits(metrics, wake)
         batch = Batch(
             store=SqlStore(database, settings.relay.partitions),
             gate=stock.patient,
@@ -114,7 +115,7 @@ async def open_house(
             directory=directory,
             clock=clock,
             ids=ids,
-            committed=_Commits(metrics, wake),
+            committed=commits,
         )
         intake = Intake(batch, settings.gateway.queue_messages_max)
         http = httpx.AsyncClient(follow_redirects=False, trust_env=False)
@@ -144,7 +145,7 @@ async def open_house(
         sweeper = Sweeper(
             reader, intake, clock, ids=ids, markets=stock.markets, gate_open=stock.is_open
         )
-        completer = Completer(reader, intake, platforms, clock=clock, ids=ids)
+        completer = Completer(reader, intake, platforms, clock=clock, ids=ids, more=commits.thin)
         background = [*stock.running, sweeper.run, completer.run, hub.run, health.run]
         revocations = Revocations(token_store, hub, forget=house.tokens.forget)
         background += [revocations.run, Retention(database, clock).run]
@@ -184,9 +185,10 @@ class _Stock(msgspec.Struct, frozen=True):
 
 
 class _Commits:
-    """Hears of every commit: counts it, logs one wide line, wakes the relay."""
+    """Hears of every commit: counts it, logs one wide line, wakes the relay and the completer."""
 
     def __init__(self, metrics: Metrics, wake: Callable[[], None]) -> None:
+        self.thin = asyncio.Event()
         self._metrics = metrics
         self._wake = wake
 
@@ -201,6 +203,8 @@ class _Commits:
         )
         if changes.events:
             self._wake()
+        if changes.fetches:
+            self.thin.set()
 
 
 def _open_stock(

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -21,7 +22,7 @@ from handlers.sweeper import task_message
 from store.ports import Fetch
 
 _log = get_log("completer")
-LOOK_S = 0.25
+LOOK_S = 1.0
 _AT_ONCE = 32
 
 
@@ -62,24 +63,29 @@ class Completer:
         *,
         clock: Clock,
         ids: IdFactory,
+        more: asyncio.Event | None = None,
     ) -> None:
-        """Take what waits, the way in and the platforms by source."""
+        """Take what waits, the way in and the platforms by source; `more` says that something came."""
         self._due = due
         self._intake = intake
         self._platforms = platforms
         self._clock = clock
         self._ids = ids
+        self._more = more or asyncio.Event()
 
     async def run(self) -> None:
         """Complete until cancelled; an engine that is down is tried again at the next look."""
         while True:
+            self._more.clear()  # what comes from here on is seen by the next look
             try:
                 await self.complete_due()
             except Unavailable as error:
                 _log.info("fetch.postponed", reason=error.detail)
             except ImvError as error:
                 _log.warning("fetch.refused", reason=error.detail)
-            await asyncio.sleep(LOOK_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._more.wait()
 
     async def complete_due(self) -> None:
         """Read every order that is due, once for each, and send it through the batch.

@@ -16,7 +16,7 @@ from handlers.message import Message
 from store.ports import Parked, Ref
 
 _log = get_log("sweeper")
-SWEEP_S = 0.5
+SWEEP_S = 1.0
 _AT_ONCE = 64
 _REUNITED_US = 600 * 1_000_000
 """After a first look at all, only what was parked lately can have missed its parent."""
