@@ -1,5 +1,6 @@
 """The relay's side of the database: leases, stamps and marks, each a transaction of its own."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -49,6 +50,9 @@ class Partitions:
         self._clock = clock
         self._ids = ids
         self._partitions = partitions
+        # Race: on PostgreSQL a stamp that waits for a row that is rewound sees that row anew, but what
+        # is pending as it was before, so newer events would overtake those that were put back.
+        self._stamping = asyncio.Lock()
         self.me = self._new_id()
 
     async def prepare(self) -> None:
@@ -121,7 +125,7 @@ class Partitions:
 
         Returns the stamped batches, and whether every mark still found its lease and stamp.
         """
-        async with self._transactions.write() as connection:
+        async with self._stamping, self._transactions.write() as connection:
             kept = await self._mark(connection, published)
             return await self._stamp(connection, free), kept
 
@@ -163,7 +167,7 @@ class Partitions:
 
         Returns the number of rows, and None when the partition has gone on meanwhile.
         """
-        async with self._transactions.write() as connection:
+        async with self._stamping, self._transactions.write() as connection:
             if not await rewind(connection, lease, sequence):
                 return None
             return await restage(connection, lease.partition)
