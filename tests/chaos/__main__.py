@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -65,6 +66,9 @@ def _tell(result: Result) -> None:
 @click.option("--seconds", default=60.0, type=click.FloatRange(5, 86_400), help="How long.")
 @click.option("--seed", type=int, help="Repeats a run; without it a new one is drawn and printed.")
 @click.option("--database", "kind", default="sqlite", type=click.Choice(BOTH))
+@click.option(
+    "--workers", default=1, type=click.IntRange(1, 8), help="Gateway processes; PostgreSQL only."
+)
 @click.option("--letters-per-s", default=LETTERS_PER_S, help="Purchases begun in a second.")
 @click.option("--faults-per-s", default=FAULTS_PER_S, help="Faults begun in a second.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep history and evidence here.")
@@ -74,6 +78,7 @@ def run_command(  # noqa: PLR0913 - the options of the command
     seconds: float,
     seed: int | None,
     kind: DatabaseKind,
+    workers: int,
     letters_per_s: float,
     faults_per_s: float,
     keep: Path | None,
@@ -81,7 +86,16 @@ def run_command(  # noqa: PLR0913 - the options of the command
 ) -> None:
     """Let real processes suffer random faults under traffic and check every invariant."""
     seed = secrets.randbelow(10**6) if seed is None else seed
-    storm = draw(seed, seconds, kind, letters_per_s=letters_per_s, faults_per_s=faults_per_s)
+    if workers > 1 and kind == "sqlite":
+        raise click.UsageError("SQLite has one writer: --workers needs --database postgres")
+    storm = draw(
+        seed,
+        seconds,
+        kind,
+        letters_per_s=letters_per_s,
+        faults_per_s=faults_per_s,
+        workers=workers,
+    )
     click.echo(storm.summary())
     if show_plan:
         click.echo("\n".join(map(str, storm.faults)))
@@ -134,7 +148,12 @@ def _report(storm: Storm, outcome: Outcome) -> bool:
     return False
 
 
+def _interrupted(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     logging.disable(logging.CRITICAL)
+    signal.signal(signal.SIGTERM, _interrupted)
     chaos()

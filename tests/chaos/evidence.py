@@ -72,6 +72,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     screens: dict[str, dict[str, int]] = {}
     """By topic: each row's version as a screen shows it."""
     now_us: int = 0
+    workers: int = 1
+    """How many processes took webhooks; the movements of one are in the order of their times."""
 
 
 async def read_tables(database: Database) -> dict[str, list[Row]]:

@@ -11,7 +11,7 @@ from tests.chaos.house import DatabaseKind
 What = Literal[
     "kill", "stop", "empty", "lock", "reset", "delay", "hole", "drop", "throttle", "restart"
 ]
-Target = Literal["serve", "relay", "redis", "nats", "postgres", "sqlite", "http"]
+Target = Literal["serve", "worker", "relay", "redis", "nats", "postgres", "sqlite", "http"]
 LEASE_OUTLIVED_S: Final = 17.0
 
 _COMMON: Final[Sequence[tuple[What, Target, int]]] = (
@@ -54,6 +54,11 @@ _OF: Final[dict[DatabaseKind, Sequence[tuple[What, Target, int]]]] = {
     ),
 }
 
+_WORKERS: Final[Sequence[tuple[What, Target, int]]] = (
+    ("kill", "worker", 10),
+    ("stop", "worker", 6),
+)
+
 
 class Fault(msgspec.Struct, frozen=True):
     """One fault; `amount` is how many replies are lost, how slow it is, and the like."""
@@ -69,10 +74,12 @@ class Fault(msgspec.Struct, frozen=True):
         return f"{self.at_s:7.1f} s  {self.what:<8} {self.target:<8} for {self.lasts_s:.1f} s"
 
 
-def draw(seed: int, seconds: float, kind: DatabaseKind, *, per_s: float) -> list[Fault]:
+def draw(
+    seed: int, seconds: float, kind: DatabaseKind, *, per_s: float, workers: int = 1
+) -> list[Fault]:
     """Return the faults of a run, in order; none begins in its first two seconds."""
     chance = Random(seed + 2)  # noqa: S311 - the same for everybody who names the seed
-    choices = [*_COMMON, *_OF[kind]]
+    choices = [*_COMMON, *_OF[kind], *(_WORKERS if workers > 1 else ())]
     weights = [weight for _, _, weight in choices]
     faults: list[Fault] = []
     at_s = 2.0

@@ -78,6 +78,7 @@ class House:
         self._warm = warm
         self.port = _free_port()
         self.config = self.configure({})
+        self.workers = 1
         self.serve: Role | None = None
         self.relay: Role | None = None
 
@@ -93,8 +94,8 @@ class House:
 
     async def start_serve(self, crash_at: str = "") -> Role:
         """Start the gateway, armed if so asked; do not wait until it is ready."""
-        port = ("--port", str(self.port))
-        self.serve = await self._start("serve", *port, crash_at=crash_at)
+        options = ("--port", str(self.port), "--workers", str(self.workers))
+        self.serve = await self._start("serve", *options, crash_at=crash_at)
         return self.serve
 
     async def start_relay(self, crash_at: str = "") -> Role:

@@ -10,6 +10,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from gateway.engines.child import Child
 from tests.chaos.faults import Fault
 from tests.chaos.history import History
@@ -80,6 +82,9 @@ class Nemesis:
     async def _on_process(self, fault: Fault) -> None:
         """Hurt one process, unless another fault has it down already."""
         name = fault.target
+        if name == "worker":
+            await self._on_worker(fault)
+            return
         if name in self._down:
             return
         self._down.add(name)
@@ -106,6 +111,21 @@ class Nemesis:
             await role.end(signal.SIGKILL)
             await asyncio.sleep(fault.lasts_s / 3)
         await self._start(fault.target)
+
+    async def _on_worker(self, fault: Fault) -> None:
+        """Hurt one worker of the gateway; who forked it starts another."""
+        role = self._house.serve
+        with suppress(psutil.NoSuchProcess):
+            workers = psutil.Process(role.pid).children() if role and role.alive else []
+            if not workers:
+                return
+            victim = workers[int(fault.amount * len(workers))]
+            if fault.what == "kill":
+                victim.kill()
+                return
+            victim.suspend()
+            await asyncio.sleep(fault.lasts_s)
+            victim.resume()
 
     async def _on_engine(self, fault: Fault, engine: Child) -> None:
         if fault.what == "stop":

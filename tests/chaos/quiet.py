@@ -82,6 +82,7 @@ async def _gather(house: House, database: Database, screens: Mapping[str, Screen
             for topic, screen in screens.items()
         },
         now_us=time.time_ns() // 1000,
+        workers=house.workers,
     )
 
 

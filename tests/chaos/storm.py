@@ -41,6 +41,7 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     seconds: float
     kind: DatabaseKind
+    workers: int = 1
     letters: list[Letter]
     faults: list[Fault]
 
@@ -49,7 +50,7 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True):
         kinds = Counter(str(letter.kind) for letter in self.letters)
         broken = Counter(f"{fault.what} {fault.target}" for fault in self.faults)
         return (
-            f"seed {self.seed}, {self.seconds:.0f} s on {self.kind}\n"
+            f"seed {self.seed}, {self.seconds:.0f} s on {self.kind}, workers {self.workers}\n"
             f"letters {len(self.letters)}: {_told(kinds)}\n"
             f"faults {len(self.faults)}: {_told(broken)}"
         )
@@ -74,6 +75,7 @@ def draw(
     *,
     letters_per_s: float = LETTERS_PER_S,
     faults_per_s: float = FAULTS_PER_S,
+    workers: int = 1,
 ) -> Storm:
     """Draw a storm: the same seed, length and database give the same letters and faults."""
     return Storm(
@@ -81,7 +83,8 @@ def draw(
         seconds=seconds,
         kind=kind,
         letters=mail.draw(seed, seconds, letters_per_s),
-        faults=plan.draw(seed, seconds, kind, per_s=faults_per_s),
+        faults=plan.draw(seed, seconds, kind, per_s=faults_per_s, workers=workers),
+        workers=workers,
     )
 
 
@@ -95,6 +98,7 @@ async def rage(
     async with _behind_proxies(warm, folder, template, postgres) as (one, proxies):
         history = History(folder / "history.jsonl")
         history.add("begun", about=storm.summary())
+        one.workers = storm.workers
         try:
             engines: dict[str, Child] = {"redis": one.redis, "nats": one.nats}
             if postgres:
