@@ -31,6 +31,11 @@ REROUTE_MAX: Final = 3
 HOLD_S_DEFAULT: Final = 900
 HOLD_S_MAX: Final = 86_400
 
+# Availability: how often a SKU is published, and how many SKUs are looked at in that time
+AVAILABILITY_S: Final = 1.0
+AVAILABILITY_SKUS_MAX: Final = 512
+AVAILABILITY_WALK_S: Final = 30.0
+
 # Time in both directions
 PARKED_S_MAX: Final = 86_400
 FETCH_ATTEMPTS_MAX: Final = 12

@@ -6,7 +6,16 @@ from typing import Any, Final
 import msgspec
 
 from outbox.event import STREAM, Entity
-from store.records import ExceptionRecord, Fulfilment, MessageNotice, Order, Refund, Tender
+from store.records import (
+    Availability,
+    ExceptionRecord,
+    Fulfilment,
+    InventoryLevel,
+    MessageNotice,
+    Order,
+    Refund,
+    Tender,
+)
 
 
 class Subjects(msgspec.Struct, frozen=True):
@@ -54,6 +63,11 @@ SUBJECTS: Final[Mapping[Entity, Subjects]] = {
             "cancelled",
         ),
         (Fulfilment,),
+    ),
+    "inventory": Subjects(
+        "sku",
+        ("adjusted", "availability_changed", "oversold"),
+        (InventoryLevel, Availability),
     ),
     "exception": Subjects(
         "order id or location id",

@@ -22,6 +22,7 @@ from gateway.security import Tokens
 from gateway.snapshots import SqlSnapshots
 from gateway.stream.hub import Hub
 from gateway.stream.revocations import Revocations
+from handlers.announcer import Announcer, Moved
 from handlers.batch import Batch, Settled
 from handlers.completer import Completer, Platform
 from handlers.directory import Directory, Source
@@ -145,8 +146,10 @@ async def open_house(
         sweeper = Sweeper(
             reader, intake, clock, ids=ids, markets=stock.markets, gate_open=stock.is_open
         )
+        announcer = Announcer(reader, intake, commits.moved, clock=clock, ids=ids)
         completer = Completer(reader, intake, platforms, clock=clock, ids=ids, more=commits.thin)
-        background = [*stock.running, sweeper.run, completer.run, hub.run, health.run]
+        background = [*stock.running, sweeper.run, announcer.run, completer.run]
+        background += [hub.run, health.run]
         revocations = Revocations(token_store, hub, forget=house.tokens.forget)
         background += [revocations.run, Retention(database, clock).run]
         if relay:
@@ -185,15 +188,17 @@ class _Stock(msgspec.Struct, frozen=True):
 
 
 class _Commits:
-    """Hears of every commit: counts it, logs one wide line, wakes the relay and the completer."""
+    """Hears of every commit: counts and logs it, notes what it moved, wakes relay and completer."""
 
     def __init__(self, metrics: Metrics, wake: Callable[[], None]) -> None:
         self.thin = asyncio.Event()
+        self.moved = Moved()
         self._metrics = metrics
         self._wake = wake
 
     def __call__(self, outcomes: list[Settled], changes: Changes) -> None:
         self._metrics.committed(outcomes, changes)
+        self.moved.note(changes)
         _log.info(
             "batch.committed",
             messages=[message.id for message in changes.messages],

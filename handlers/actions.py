@@ -7,7 +7,7 @@ import msgspec
 from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId, Sku
 from config.limits import HOLD_S_DEFAULT, HOLD_S_MAX, ORDER_LINES_MAX
 from handlers.commands import Command, PlaceOrder, Quantity, Text
-from store.ports import Fetch
+from store.ports import Fetch, MarketSku
 from store.records import CatalogItem
 
 FulfilmentAction = Literal[
@@ -122,6 +122,12 @@ class ApplyWaiting(_Action, frozen=True):
     parents: tuple[tuple[str, str], ...]
 
 
+class PublishAvailability(_Action, frozen=True):
+    """Publish the availability of SKUs where it is not what was published last."""
+
+    skus: tuple[MarketSku, ...]
+
+
 class SettleFetch(_Action, frozen=True):
     """A thin notification is completed, or (with a reason) given up and made visible."""
 
@@ -149,5 +155,6 @@ Action = (
     | PostponeFetch
     | PlaceByHand
     | ApplyWaiting
+    | PublishAvailability
 )
 Task = Command | Action

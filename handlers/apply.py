@@ -18,6 +18,7 @@ from handlers.actions import (
     PlaceByHand,
     PlaceHold,
     PostponeFetch,
+    PublishAvailability,
     SettleFetch,
     Task,
 )
@@ -90,6 +91,9 @@ def _apply(  # noqa: C901, PLR0911, PLR0912 - one case for each action
             return _place_by_hand(draft, task.order), None
         case ApplyWaiting():
             return _apply_reunited(draft, message, task), None
+        case PublishAvailability():
+            draft.step(lambda desk: desk.to_tell.update(dict.fromkeys(task.skus)))
+            return ("applied", None, ""), None
         case PostponeFetch():
             draft.step(lambda desk: desk.changes.fetches.extend(task.fetches))
             return ("applied", None, ""), None

@@ -32,6 +32,7 @@ from handlers.commands import Suspect
 from handlers.desk import Desk, Facts
 from handlers.directory import Directory
 from handlers.draft import Draft
+from handlers.inventory import publish_availability, publish_levels
 from handlers.lookup import (
     cells_of,
     committed_of,
@@ -42,7 +43,6 @@ from handlers.lookup import (
 )
 from handlers.message import Message, Outcome
 from handlers.sourcing import decide
-from handlers.stock import watch_levels, watched_exceptions
 from store.gate_port import Cell, Gate, GateKeeper
 from store.ports import (
     Changes,
@@ -50,7 +50,6 @@ from store.ports import (
     Lookup,
     MessageKey,
     Movement,
-    Shift,
     Store,
     UnitOfWork,
 )
@@ -175,7 +174,7 @@ class Batch:
         """Apply each fresh message on its own draft; a rejected one leaves nothing but its reason."""
         results: dict[str, Result | Rejected] = {}
         for message in claims.fresh:
-            draft = Draft(desk, message.by, traceparent=message.traceparent)
+            draft = Draft(desk, message.by, source=message.source, traceparent=message.traceparent)
             try:
                 results[message.id] = apply_message(draft, message)
             except Rejected as rejected:
@@ -199,12 +198,8 @@ class Batch:
         crash.here("batch.taken")
         levels = await work.shift(desk.shifts)
         _check_new(desk, levels)
-        if watched := {c: levels[c] for c, (_, shift) in desk.shifts.items() if _matters(shift)}:
-            open_ones = Lookup(exceptions=watched_exceptions(watched))
-            desk.exceptions.update((await work.find(open_ones)).exceptions)
-            draft = Draft(desk, "stock")
-            watch_levels(draft, watched)
-            draft.accept()
+        await publish_levels(desk, work, levels)
+        await publish_availability(desk, work)
         desk.changes.messages.extend(rows)
         await work.write(desk.changes)
 
@@ -352,8 +347,3 @@ def _check_new(desk: Desk, levels: dict[Cell, Level]) -> None:
         made = (there.on_hand, there.safety, there.counted_version)
         if made != (shift.on_hand, shift.safety, shift.counted_version):
             raise Conflict("somebody else made the same stock level at the same moment")
-
-
-def _matters(shift: Shift) -> bool:
-    """Tell whether a change may leave a level below what is promised, or end that."""
-    return bool(shift.on_hand or shift.allocated)

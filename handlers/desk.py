@@ -17,6 +17,7 @@ from store.ports import (
     ExceptionFile,
     Found,
     HoldFile,
+    MarketSku,
     Movement,
     OrderFile,
     Parked,
@@ -32,6 +33,15 @@ class HoldWish(msgspec.Struct, frozen=True):
 
     hold: Hold
     message: Message
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A stock operation of this batch, and who asked for it."""
+
+    movement: Movement
+    lines: dict[Cell, Shift]
+    source: str
+    traceparent: str
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -77,6 +87,9 @@ class Desk:
         self.to_route: dict[OrderId, None] = {}
         """Orders with units to place, in the order in which they came."""
         self.to_hold: dict[str, HoldWish] = {}
+        self.to_tell: dict[MarketSku, None] = {}
+        """SKUs whose availability may be other than what was published of it."""
+        self.moves: list[Move] = []
         self.gate_shifts: dict[MarketId, list[Operation]] = {}
         self.granted: dict[MarketId, list[OperationId]] = {}
         self.epochs: dict[MarketId, str] = {}
@@ -86,8 +99,10 @@ class Desk:
         self.files[file.order.id] = file
         self.changes.orders[file.order.id] = file
 
-    def lay_movement(self, movement: Movement, lines: dict[Cell, Shift]) -> None:
+    def lay_movement(self, move: Move) -> None:
         """Book a movement, and tell the gate after the commit what it frees or takes."""
+        movement, lines = move.movement, move.lines
+        self.moves.append(move)
         self.changes.movements.append(movement)
         for cell, shift in lines.items():
             self.shifts[cell] = (movement.market, self.shift_of(cell).plus(shift))

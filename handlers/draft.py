@@ -17,7 +17,7 @@ from config.ids import (
     OrderId,
     SourceId,
 )
-from handlers.desk import Desk
+from handlers.desk import Desk, Move
 from handlers.message import Message
 from handlers.owners import owner_of
 from outbox.event import Entity, Event
@@ -33,9 +33,11 @@ from store.ports import (
     Shift,
 )
 from store.records import (
+    Availability,
     ExceptionRecord,
     Fulfilment,
     HistoryEntry,
+    InventoryLevel,
     Level,
     MessageNotice,
     Order,
@@ -53,12 +55,13 @@ encode = msgspec.json.encode
 class Draft:
     """One message's changes; nothing is seen by others until `accept`."""
 
-    def __init__(self, desk: Desk, by: str, *, traceparent: str = "") -> None:
-        """Start empty over the desk; `by` names who asked, for timelines.
+    def __init__(self, desk: Desk, by: str, *, source: str = "imv", traceparent: str = "") -> None:
+        """Start empty over the desk; `by` names who asked, for timelines, `source` whose message it is.
 
         Without a trace context of its own, an order's events carry that of the message before.
         """
         self.desk = desk
+        self._source = source
         self._traceparent = traceparent
         self.facts = desk.facts
         self.by = by
@@ -163,6 +166,10 @@ class Draft:
         """Publish `payment.<name>`; the record already has its new version."""
         self._emit("payment", name, record.order_id, record.order_id, record)
 
+    def inventory_event(self, record: InventoryLevel | Availability, name: str) -> None:
+        """Publish `inventory.<name>`; the record already has its new version."""
+        self._emit("inventory", name, record.sku, f"inventory:{record.sku}", record)
+
     def join_payment(self, source: str, payment_ref: str, order_id: OrderId) -> None:
         """Remember which order a payment belongs to."""
         self._payments[(source, payment_ref)] = order_id
@@ -185,10 +192,10 @@ class Draft:
         *,
         file: OrderFile | None = None,
         location: LocationId | None = None,
-    ) -> None:
-        """Open a work item, unless the same one is open for the subject already."""
+    ) -> bool:
+        """Open a work item, unless the same one is open for the subject already; tell which it was."""
         if self._open(code, subject):
-            return
+            return False
         record = ExceptionRecord(
             id=ExceptionId(self.facts.new_id()),
             code=code,
@@ -203,6 +210,7 @@ class Draft:
             location=location,
         )
         self._save_exception(ExceptionFile(record), "opened")
+        return True
 
     def resolve_exception(self, code: str, subject: str) -> None:
         """Close the work item of a subject, if one is open."""
@@ -273,7 +281,8 @@ class Draft:
         )
         for cell, shift in lines.items():
             self._shifts[cell] = self._shifts.get(cell, Shift()).plus(shift)
-        self.step(lambda desk: desk.lay_movement(movement, lines))
+        move = Move(movement, lines, self._source, self._traceparent)
+        self.step(lambda desk: desk.lay_movement(move))
 
     def commit_units(self, order: Order, cell: Cell, units: int) -> None:
         """Count units that an order of the location's stock owner holds there (for its counts)."""

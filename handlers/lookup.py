@@ -12,6 +12,7 @@ from handlers.actions import (
     PlaceByHand,
     PlaceHold,
     PostponeFetch,
+    PublishAvailability,
     SettleFetch,
     Task,
 )
@@ -189,7 +190,7 @@ def _add_task(lookup: Lookup, source: SourceId, task: Task) -> None:  # noqa: C9
             lookup.exceptions.add((f"{task.source}:{task.order_ref}", "FETCH_FAILED"))
         case ExpireParked():
             lookup.exceptions.add((task.parked_id, "OUT_OF_ORDER"))
-        case ImportStock() | PlaceHold() | PostponeFetch() | _:
+        case ImportStock() | PlaceHold() | PostponeFetch() | PublishAvailability() | _:
             return
 
 

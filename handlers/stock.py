@@ -114,8 +114,12 @@ def watched_exceptions(levels: Iterable[Cell]) -> set[tuple[str, str]]:
     return {(_subject(cell), code) for cell in levels for code in _WATCHED}
 
 
-def watch_levels(draft: Draft, levels: dict[Cell, Level]) -> None:
-    """Open a work item for every level that a batch left below zero, or promised beyond."""
+def watch_levels(draft: Draft, levels: dict[Cell, Level]) -> dict[Cell, str]:
+    """Open a work item for every level that a batch left below zero, or promised beyond.
+
+    Returns the levels that were not so before, each with the code.
+    """
+    fallen: dict[Cell, str] = {}
     for cell, level in sorted(levels.items()):
         subject = _subject(cell)
         what: What = {
@@ -128,10 +132,11 @@ def watch_levels(draft: Draft, levels: dict[Cell, Level]) -> None:
             "OVERSOLD": level.allocated > max(level.on_hand, 0),
         }
         for code in _WATCHED:
-            if wrong[code]:
-                draft.open_exception(code, subject, what, location=cell.location)
-            else:
+            if not wrong[code]:
                 draft.resolve_exception(code, subject)
+            elif draft.open_exception(code, subject, what, location=cell.location):
+                fallen.setdefault(cell, code)
+    return fallen
 
 
 def _subject(cell: Cell) -> str:

@@ -1,14 +1,15 @@
 """What the use cases need from the store: one unit of work for a whole batch, and its values."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from config.ids import (
     FulfilmentId,
     HoldId,
+    LocationId,
     MarketId,
     MessageId,
     OperationId,
@@ -32,6 +33,28 @@ from store.records import (
 MessageKey = tuple[SourceId, str]
 Ref = tuple[str, str]
 """A source id, and that source's own id for something."""
+
+
+class MarketSku(NamedTuple):
+    """A SKU in one market, which is what is offered to channels."""
+
+    market: MarketId
+    sku: Sku
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The availability of a SKU that was published last."""
+
+    version: int
+    published_us: int
+    units: dict[LocationId, int]
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """The units available of a SKU by location (negative: too much is promised), and what was told."""
+
+    units: dict[LocationId, int]
+    told: Told | None = None
 
 
 class InboxRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,6 +225,7 @@ class Changes(msgspec.Struct):
     fetched: list[str] = msgspec.field(default_factory=list)
     exceptions: dict[str, ExceptionFile] = msgspec.field(default_factory=dict)
     catalog: list[CatalogItem] = msgspec.field(default_factory=list)
+    told: dict[MarketSku, Told] = msgspec.field(default_factory=dict)
     events: list[Event] = msgspec.field(default_factory=list)
 
 
@@ -243,6 +267,14 @@ class UnitOfWork(Protocol):
 
     async def shift(self, shifts: dict[Cell, tuple[MarketId, Shift]]) -> dict[Cell, Level]:
         """Change levels unconditionally (new ones are made) and return what they are now."""
+        ...
+
+    async def raise_versions(self, events: Mapping[Cell, int]) -> dict[Cell, int]:
+        """Count events about levels, and return the version that each level's last one has."""
+        ...
+
+    async def offers(self, keys: Collection[MarketSku]) -> dict[MarketSku, Offer]:
+        """Read the availability of SKUs as it is in this transaction, and what was told of it."""
         ...
 
     async def write(self, changes: Changes) -> None:

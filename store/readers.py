@@ -1,6 +1,6 @@
 """What is read outside the batch: pages, screens, searches, and work that has become due."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -11,8 +11,9 @@ from config.limits import PAGE_ROWS_MAX, PARKED_S_MAX
 from outbox.ports import Transactions
 from outbox.statements import Backlog, backlog
 from routing.network import MarketNetwork
+from store.availability import read_offers, read_stocked
 from store.finder import find
-from store.ports import Fetch, InboxRow, Lookup, Parked, Ref
+from store.ports import Fetch, InboxRow, Lookup, MarketSku, Offer, Parked, Ref
 from store.records import Fulfilment, Hold, Order
 from store.rows import (
     decode_hold,
@@ -135,6 +136,16 @@ class Reader:
             statement = statement.where(stock_levels.c.market == market)
         rows = await self._all(statement.order_by(stock_levels.c.location))
         return [row._asdict() for row in rows]
+
+    async def offers(self, keys: Collection[MarketSku]) -> dict[MarketSku, Offer]:
+        """Return the availability of SKUs by location, and what was last told of it."""
+        async with self._database.read() as connection:
+            return await read_offers(connection, keys)
+
+    async def stocked(self, after: Sku, skus: int) -> Sequence[MarketSku]:
+        """Return so many SKUs after one, in order, with every market that stocks them."""
+        async with self._database.read() as connection:
+            return await read_stocked(connection, after, skus=skus)
 
     async def exceptions(self, *, state: str, after: str) -> list[bytes]:
         """Return a page of exceptions as JSON, newest first."""

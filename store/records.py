@@ -269,6 +269,51 @@ class MessageNotice(_Record, frozen=True, kw_only=True):
     reason: str
 
 
+class InventoryLevel(_Record, frozen=True, kw_only=True):
+    """The stock of one SKU at one location after a change, in units, and why it has changed.
+
+    `version` counts the events about this level. `reason`: a `count` by the source that owns the
+    location's stock, an `import`, a `short_pick`; of an oversold level, in what way it is that.
+    """
+
+    id: str
+    version: int
+    sku: Sku
+    location: LocationId
+    market: MarketId
+    on_hand: int
+    unavailable: int
+    safety: int
+    held: int
+    allocated: int
+    available: int
+    """What may still be promised; negative when more was promised than is there."""
+    reason: Literal["count", "import", "short_pick", "oversold", "negative_on_hand"]
+    source: str
+    updated_at: datetime
+
+
+class AvailableUnits(_Record, frozen=True):
+    """What may still be promised at a location; negative when more was promised than is there."""
+
+    location: LocationId
+    available: int
+
+
+class Availability(_Record, frozen=True, kw_only=True):
+    """What may still be promised of a SKU at every location of a market that stocks it.
+
+    `version` counts the events about this SKU's availability in this market.
+    """
+
+    id: str
+    version: int
+    sku: Sku
+    market: MarketId
+    locations: tuple[AvailableUnits, ...]
+    updated_at: datetime
+
+
 class CatalogItem(_Record, frozen=True, kw_only=True):
     """One sellable item; money in minor units, weight in grams."""
 

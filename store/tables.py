@@ -82,6 +82,27 @@ stock_levels = Table(
     Column("counted_version", BigInteger, nullable=False),
 )
 
+# How many events were published about a level. Apart from it: the rows that every order writes stay
+# as they are, and most levels never have one.
+stock_versions = Table(
+    "stock_versions",
+    metadata,
+    Column("sku", String, primary_key=True),
+    Column("location", String, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
+# What was last published about a SKU's availability in a market; `units` is JSON by location.
+availability = Table(
+    "availability",
+    metadata,
+    Column("sku", String, primary_key=True),
+    Column("market", String, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("published_us", BigInteger, nullable=False),
+    Column("units", String, nullable=False),
+)
+
 stock_movements = Table(
     "stock_movements",
     metadata,

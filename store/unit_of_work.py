@@ -1,6 +1,6 @@
 """The unit of work: what a whole batch reads and writes in one transaction."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from config.ids import LocationId, MarketId, OperationId, Sku, SourceId
 from outbox.driver import TEXT, Statement, insert_rows
 from outbox.statements import insert_events
 from store import rows
+from store.availability import raise_versions, read_offers, write_told
 from store.engine import Database
 from store.finder import find
 from store.gate_ledger import VOIDED, check_epochs, read_available, read_kinds
@@ -21,6 +22,8 @@ from store.ports import (
     Changes,
     Found,
     Lookup,
+    MarketSku,
+    Offer,
     OrderFile,
     Shift,
     Take,
@@ -115,6 +118,14 @@ class SqlUnitOfWork:
         """Change levels unconditionally and return what they are now."""
         return await shift_levels(self._connection, shifts) if shifts else {}
 
+    async def raise_versions(self, events: Mapping[Cell, int]) -> dict[Cell, int]:
+        """Count events about levels and return their newest versions."""
+        return await raise_versions(self._connection, events)
+
+    async def offers(self, keys: Collection[MarketSku]) -> dict[MarketSku, Offer]:
+        """Read the availability of SKUs, and what was told of it."""
+        return await read_offers(self._connection, keys)
+
     async def write(self, changes: Changes) -> None:
         """Write the rest, parents first."""
         await self._insert(inbox, [rows.of_message(row) for row in changes.messages])
@@ -132,6 +143,7 @@ class SqlUnitOfWork:
         await self._write_payments(changes)
         await self._write_waiting(changes)
         await self._write_catalog(changes.catalog)
+        await write_told(self._connection, changes.told)
         if changes.events:
             await insert_events(self._connection, changes.events, self._partitions)
 

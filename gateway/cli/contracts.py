@@ -18,12 +18,22 @@ from gateway.app import create_app
 from gateway.cli.output import json_option, show_json
 from gateway.lifespan import Urls, open_house
 from store.migrate import migrate
-from store.records import ExceptionRecord, Fulfilment, Order, Refund, Tender
+from store.records import (
+    Availability,
+    ExceptionRecord,
+    Fulfilment,
+    InventoryLevel,
+    Order,
+    Refund,
+    Tender,
+)
 
 _RECORDS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "order": Order,
     "fulfilment": Fulfilment,
     "exception": ExceptionRecord,
+    "inventory_level": InventoryLevel,
+    "availability": Availability,
     "tender": Tender,
     "refund": Refund,
 }

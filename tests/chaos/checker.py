@@ -212,7 +212,7 @@ def _events(case: Case) -> Iterator[str]:
 def _versions(case: Case) -> Iterator[str]:
     last: dict[str, int] = {}
     for seen in case.evidence.stream:
-        if seen.subject.split(".")[2] not in {"order", "fulfilment"}:
+        if seen.subject.split(".")[2] not in {"order", "fulfilment", "inventory"}:
             continue
         before = last.get(seen.entity_id, 0)
         if seen.version != before + 1:

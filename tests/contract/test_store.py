@@ -7,15 +7,28 @@ import msgspec
 import pytest
 
 from config.errors import Conflict
-from config.ids import ExceptionId, HoldId, OrderId, Sku
+from config.ids import ExceptionId, HoldId, LocationId, MarketId, OrderId, Sku
 from store.engine import Database
 from store.gate_port import Cell
-from store.ports import Changes, ExceptionFile, Found, HoldFile, Lookup, Shift, Store, Take
+from store.ports import (
+    Changes,
+    ExceptionFile,
+    Found,
+    HoldFile,
+    Lookup,
+    MarketSku,
+    Offer,
+    Shift,
+    Store,
+    Take,
+    Told,
+)
 from store.unit_of_work import SqlStore
 from tests.integration.store import samples
 from tests.integration.store.samples import SHOP, UK, cell
 
 SHIRT = cell()
+US = MarketId("us")
 EVERYTHING = Lookup(
     messages={(SHOP, "k1")},
     orders={("shop", "ext-o1")},
@@ -148,6 +161,39 @@ async def test_a_shift_does_not_ask_what_there_is(store: Store) -> None:
         again = await work.shift({SHIRT: (UK, Shift(on_hand=1, counted_version=1))})
     assert now[SHIRT].available == -4
     assert again[SHIRT] == msgspec.structs.replace(now[SHIRT], on_hand=1)
+
+
+async def test_a_levels_events_are_counted_on(store: Store) -> None:
+    other = cell("hat")
+    async with store.unit_of_work() as work:
+        assert await work.raise_versions({SHIRT: 2}) == {SHIRT: 2}
+        assert await work.raise_versions({SHIRT: 3, other: 1}) == {SHIRT: 5, other: 1}
+        assert await work.raise_versions({}) == {}
+
+
+async def test_an_offer_is_what_is_free_by_location_and_what_was_told(store: Store) -> None:
+    key, unknown = MarketSku(UK, SHIRT.sku), MarketSku(UK, Sku("hat"))
+    told = Told(1, 7, {LocationId("leeds"): 9})
+    async with store.unit_of_work() as work:
+        await work.shift({SHIRT: (UK, Shift(on_hand=5, safety=1)), cell("hat"): (US, Shift())})
+        await work.shift({cell("shirt", "york"): (UK, Shift(held=2))})
+        await work.take({SHIRT: Take(allocated=1)})
+        await work.write(Changes(told={key: told}))
+        assert await work.offers([key, unknown]) == {
+            key: Offer({LocationId("leeds"): 3, LocationId("york"): -2}, told),
+            unknown: Offer({}),
+        }
+
+
+async def test_what_was_told_is_told_on_only_by_who_has_seen_it(store: Store) -> None:
+    key = MarketSku(UK, SHIRT.sku)
+    for version in (1, 2):
+        await _write(store, Changes(told={key: Told(version, version, {})}))
+    for version in (1, 2, 4):
+        with pytest.raises(Conflict):
+            await _write(store, Changes(told={key: Told(version, 9, {})}))
+    async with store.unit_of_work() as work:
+        assert (await work.offers([key]))[key].told == Told(2, 2, {})
 
 
 async def test_a_gate_that_nobody_knows_is_a_conflict(store: Store) -> None:

@@ -10,8 +10,11 @@ import websockets
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 
-async def events_until_quiet(url: str, *, quiet_s: float = 1.0) -> list[dict[str, Any]]:
-    """Read every event of the stream from its beginning until none comes for a while."""
+async def events_until_quiet(url: str, *, quiet_s: float = 2.0) -> list[dict[str, Any]]:
+    """Read every event of the stream from its beginning until none comes for a while.
+
+    Availability is told within a second of what has changed it, so a while is longer than that.
+    """
     client = await nats.connect(url)
     found: list[dict[str, Any]] = []
     try:
@@ -28,18 +31,19 @@ async def events_until_quiet(url: str, *, quiet_s: float = 1.0) -> list[dict[str
             head = message.headers or {}
             trace = head.get("traceparent", "")
             row = {"subject": message.subject, "id": head["ce-id"], "data": data, "trace": trace}
-            found.append(row)
+            found.append({**row, "time": head["ce-time"]})
     finally:
         await client.close()
 
 
 def names_of(events: list[dict[str, Any]], order_id: str) -> list[str]:
     """Return `entity.event` of everything that belongs to an order, in the stream's order."""
-    return [
-        ".".join(event["subject"].split(".")[2:4])
-        for event in events
-        if order_id in (event["data"].get("order_id"), event["data"]["id"])
-    ]
+    return [".".join(event["subject"].split(".")[2:4]) for event in of_order(events, order_id)]
+
+
+def of_order(events: list[dict[str, Any]], order_id: str) -> list[dict[str, Any]]:
+    """Return everything that belongs to an order, in the stream's order."""
+    return [e for e in events if order_id in (e["data"].get("order_id"), e["data"]["id"])]
 
 
 def check_exactly_once(events: list[dict[str, Any]]) -> None:
@@ -49,7 +53,7 @@ def check_exactly_once(events: list[dict[str, Any]]) -> None:
     versions: dict[str, list[int]] = {}
     for event in events:
         entity = event["subject"].split(".")[2]
-        if entity in {"order", "fulfilment"}:
+        if entity in {"order", "fulfilment", "inventory"}:
             versions.setdefault(event["data"]["id"], []).append(event["data"]["version"])
     assert all(found == list(range(1, len(found) + 1)) for found in versions.values())
 

@@ -12,7 +12,16 @@ from outbox.table import outbox
 from store.engine import Database
 from store.gate_port import Cell
 from store.records import Fulfilment, Order
-from store.tables import commitments, fulfilments, inbox, orders, stock_levels, stock_movements
+from store.tables import (
+    availability,
+    commitments,
+    fulfilments,
+    inbox,
+    orders,
+    stock_levels,
+    stock_movements,
+    stock_versions,
+)
 
 _COLUMNS = ("on_hand", "safety", "held", "allocated")
 _WITH_US = {"assigned", "acknowledged", "picking", "picked", "packed", "staged", "ready"}
@@ -56,6 +65,7 @@ async def check(world: Looked) -> None:
     _everything_sent_is_kept(world.sent, messages)
     commitments_are_open(held)
     await _consumers_see_what_is_stored(world.database, records, of_order)
+    await _stock_events_are_counted(world.database)
 
 
 def levels_are_the_sum_of_movements(levels: list[Any], movements: list[Any]) -> None:
@@ -138,6 +148,27 @@ async def _consumers_see_what_is_stored(
         assert seen.get(entity_id) == record.version, entity_id
         stored = msgspec.json.decode(msgspec.json.encode(record))
         assert newest[entity_id] == stored, entity_id
+
+
+async def _stock_events_are_counted(database: Database) -> None:
+    """Versions of levels and of availability rise from 1 without gaps, as far as is stored."""
+    seen = Counter[str]()
+    newest: dict[str, Any] = {}
+    for event in await events_of(database):
+        if event.name.startswith("inventory."):
+            seen[event.entity_id] += 1
+            assert event.version == seen[event.entity_id], event
+            newest[event.entity_id] = event.row
+    async with database.read() as connection:
+        counted = list(await connection.execute(select(stock_versions)))
+        told = list(await connection.execute(select(availability)))
+    stored = {f"level:{row.sku}@{row.location}": row.version for row in counted}
+    stored |= {f"availability:{row.sku}@{row.market}": row.version for row in told}
+    assert seen == stored
+    for row in told:
+        shown = newest[f"availability:{row.sku}@{row.market}"]["locations"]
+        units = {one["location"]: one["available"] for one in shown}
+        assert units == msgspec.json.decode(row.units)
 
 
 async def events_of(database: Database) -> list[Event]:

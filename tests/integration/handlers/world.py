@@ -11,6 +11,7 @@ from sqlalchemy import select
 from config.errors import ImvError
 from config.ids import IdFactory, LocationId, MarketId, Sku
 from handlers.actions import DecideOrders, Task
+from handlers.announcer import Announcer, Moved
 from handlers.batch import Batch, Settled
 from handlers.directory import Directory, Source
 from handlers.intake import Intake
@@ -77,9 +78,11 @@ class Heard:
 
     def __init__(self) -> None:
         self.commits = 0
+        self.moved = Moved()
 
     def __call__(self, outcomes: list[Settled], changes: Changes) -> None:  # noqa: ARG002
         self.commits += 1
+        self.moved.note(changes)
 
 
 class World:
@@ -167,6 +170,17 @@ class World:
             )
             await sweeper.sweep()
 
+    def announcer(self, intake: Intake, moved: Moved | None = None) -> Announcer:
+        """Make one as a process has it; without `moved` it hears of this world's commits."""
+        heard = self.heard.moved if moved is None else moved
+        return Announcer(self.reader, intake, heard, clock=self.clock, ids=self.ids)
+
+    async def announce(self, moved: Moved | None = None, *, after_s: float = 1.0) -> None:
+        """Have the first turn of an announcer after a while."""
+        self.clock.advance(after_s)
+        async with self.intake() as intake:
+            await self.announcer(intake, moved).turn()
+
     async def decide(self, *order_ids: Any) -> Outcome:
         return await self.one(
             asking.message(DecideOrders(tuple(order_ids)), recorded=False, operator=True)
@@ -232,6 +246,11 @@ class World:
         """Return the published events as `entity.name`, in order."""
         named = [event.name for event in await invariants.events_of(self.database)]
         return [name for name in named if name.startswith(entity)]
+
+    async def published(self, name: str) -> list[dict[str, Any]]:
+        """Return the data of the events of a name, in order."""
+        found = await invariants.events_of(self.database)
+        return [event.row for event in found if event.name == name]
 
     async def inbox(self) -> list[Any]:
         return await self.rows(select(inbox).order_by(inbox.c.received_us, inbox.c.id))

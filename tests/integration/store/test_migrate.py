@@ -8,19 +8,21 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text, update
+from sqlalchemy import Connection, inspect, select, text, update
 
 from config.errors import EngineDown, Misconfigured
 from outbox.table import metadata
-from store import tables
+from store import migrations, tables
 from store.engine import Database
 from store.instance import incarnation
 from store.migrate import current, migrate
 from tests.engines import Databases
 
-HEAD = "0002"
+HEAD = "0003"
 
 
 def _differences(connection: Connection) -> list[object]:
@@ -106,6 +108,28 @@ async def test_migrating_again_changes_nothing_and_keeps_the_incarnation(
     assert await migrate(migrated_url) == HEAD
     assert await incarnation(database) == before
     assert len(before) == 36
+
+
+async def test_a_database_of_the_first_program_keeps_its_stock(database_url: str) -> None:
+    """The later steps touch no level: those begin without an event, and untold."""
+    database = Database(database_url)
+    async with database.write() as connection:
+        await connection.run_sync(_upgrade_to, "0001")
+        level = "INSERT INTO stock_levels VALUES ('LAMP', 'leeds', 'uk', 5, 0, 1, 0, 2, 0, 7)"
+        await connection.execute(text(level))
+    assert await migrate(database_url) == HEAD
+    async with database.read() as connection:
+        (row,) = (await connection.execute(select(tables.stock_levels))).all()
+        assert row == ("LAMP", "leeds", "uk", 5, 0, 1, 0, 2, 0, 7)
+        for table in (tables.stock_versions, tables.availability):
+            assert (await connection.execute(select(table))).all() == []
+    await database.close()
+
+
+def _upgrade_to(connection: Connection, revision: str) -> None:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    command.upgrade(config, revision)
 
 
 async def test_two_databases_have_two_incarnations(sqlite_url: str, tmp_path: Path) -> None:

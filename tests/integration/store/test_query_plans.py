@@ -9,12 +9,21 @@ from sqlalchemy import text
 from config.ids import FulfilmentId, HoldId, MarketId, OrderId, Sku, SourceId
 from store.engine import Database
 from store.gate_port import Cell
-from store.ports import Lookup
+from store.ports import Lookup, MarketSku
 from store.readers import Reader
 from store.unit_of_work import SqlStore
 
 _SHOP = SourceId("shop")
-_LARGE = ("inbox", "orders", "fulfilments", "parked", "exceptions", "stock_levels", "holds")
+_LARGE = (
+    "inbox",
+    "orders",
+    "fulfilments",
+    "parked",
+    "exceptions",
+    "stock_levels",
+    "holds",
+    "availability",
+)
 _LOOKUP = Lookup(
     messages={(_SHOP, "1"), (_SHOP, "2")},
     orders={(_SHOP, "1"), (_SHOP, "2")},
@@ -35,6 +44,7 @@ async def _batch(database: Database) -> None:
         await work.find(_LOOKUP)
         await work.levels(frozenset({cell}))
         await work.committed(frozenset({(_SHOP, cell)}))
+        await work.offers([MarketSku(MarketId("uk"), Sku("A"))])
         await work.check_epochs({})
 
 
@@ -50,6 +60,8 @@ async def _sweeps(database: Database) -> None:
     await reader.order_parts(OrderId("1"))
     await reader.fulfilments_of(OrderId("1"))
     await reader.levels("A", MarketId("uk"))
+    await reader.offers([MarketSku(MarketId("uk"), Sku("A"))])
+    await reader.stocked(Sku("A"), 10)
     await reader.search_orders(source="shop", external_id="1", state="", after="")
 
 

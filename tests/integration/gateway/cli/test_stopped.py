@@ -69,10 +69,12 @@ def test_the_doctor_fails_for_a_wrong_configuration(stopped_instance: Place) -> 
 
 def test_contracts_need_no_instance(tmp_path: Path) -> None:
     done = run("contracts", "export", str(tmp_path), "--json")
-    assert (done.code, len(done.json["files"])) == (0, 7)
+    assert (done.code, len(done.json["files"])) == (0, 9)
     openapi = json.loads((tmp_path / "openapi.json").read_bytes())
     assert "/webhooks/{source}" in openapi["paths"]
     asyncapi = json.loads((tmp_path / "asyncapi.json").read_bytes())
     assert asyncapi["channels"]["order"]["address"] == "imv.v1.order.{event}.{key}"
+    events = asyncapi["channels"]["inventory"]["parameters"]["event"]["enum"]
+    assert events == ["adjusted", "availability_changed", "oversold"]
     order = msgspec.json.decode((tmp_path / "schemas" / "order.json").read_bytes())
     assert "version" in order["$defs"]["Order"]["required"]
