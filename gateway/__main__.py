@@ -5,7 +5,7 @@ import sys
 import click
 
 from config.errors import ImvError
-from gateway.cli import bench, catalog, contracts, doctor, roles, send, stock, tail, tokens
+from gateway.cli import backup, bench, catalog, contracts, doctor, roles, send, stock, tail, tokens
 
 FAILED, WRONG_USE = 1, 2
 
@@ -29,6 +29,8 @@ for command in (
     stock.stock,
     catalog.catalog,
     tokens.token,
+    backup.backup_command,
+    backup.restore_command,
     contracts.contracts,
     bench.bench,
 ):

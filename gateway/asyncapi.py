@@ -6,7 +6,15 @@ from typing import Any, Final
 import msgspec
 
 from outbox.event import STREAM, Entity
-from store.records import ExceptionRecord, Fulfilment, MessageNotice, Order, Refund, Tender
+from store.records import (
+    ExceptionRecord,
+    Fulfilment,
+    MessageNotice,
+    Order,
+    Refund,
+    Restoration,
+    Tender,
+)
 
 
 class Subjects(msgspec.Struct, frozen=True):
@@ -66,6 +74,7 @@ SUBJECTS: Final[Mapping[Entity, Subjects]] = {
         (Tender, Refund),
     ),
     "message": Subjects("source id", ("quarantined", "released", "replayed"), (MessageNotice,)),
+    "instance": Subjects("database's new incarnation", ("restored",), (Restoration,)),
 }
 _REFERENCE: Final = "#/components/schemas/{name}"
 _HEADERS: Final = {

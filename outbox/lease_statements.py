@@ -72,6 +72,8 @@ _TAKE = (
     .values(owner=bindparam("me"), epoch=_LEASE.epoch + 1, expires_us=bindparam("until_us"))
     .returning(*_STATE)
 )
+_RELEASE_ALL = update(relay_partition).values(owner="", expires_us=0)
+_LEAVE_ALL = delete(relay_member)
 _RELEASE = (
     update(relay_partition)
     .where(_MINE, _LEASE.partition.in_(bindparam("partitions", expanding=True)))
@@ -200,6 +202,12 @@ async def take_leases(
 async def release_leases(connection: AsyncConnection, me: str, partitions: Sequence[int]) -> None:
     """Give partitions up; a batch that stands stamped goes to the next owner."""
     await connection.execute(_RELEASE, {"me": me, "partitions": list(partitions)})
+
+
+async def release_all(connection: AsyncConnection) -> None:
+    """Give every partition up, when no relay lives; what stands stamped goes to the next owner."""
+    await connection.execute(_RELEASE_ALL)
+    await connection.execute(_LEAVE_ALL)
 
 
 async def claim_batches(

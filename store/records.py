@@ -269,6 +269,14 @@ class MessageNotice(_Record, frozen=True, kw_only=True):
     reason: str
 
 
+class Restoration(_Record, frozen=True, kw_only=True):
+    """The database went back to a backup: versions that were seen before may come again."""
+
+    id: str
+    version: int
+    at: datetime
+
+
 class CatalogItem(_Record, frozen=True, kw_only=True):
     """One sellable item; money in minor units, weight in grams."""
 
