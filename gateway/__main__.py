@@ -7,7 +7,19 @@ import click
 from config import crash
 from config.errors import ImvError
 from config.settings import environment
-from gateway.cli import bench, catalog, chaos, contracts, doctor, roles, send, stock, tail, tokens
+from gateway.cli import (
+    backup,
+    bench,
+    catalog,
+    chaos,
+    contracts,
+    doctor,
+    roles,
+    send,
+    stock,
+    tail,
+    tokens,
+)
 
 FAILED, WRONG_USE = 1, 2
 
@@ -31,6 +43,8 @@ for command in (
     stock.stock,
     catalog.catalog,
     tokens.token,
+    backup.backup_command,
+    backup.restore_command,
     contracts.contracts,
     bench.bench,
     chaos.chaos,

@@ -14,6 +14,7 @@ from store.records import (
     MessageNotice,
     Order,
     Refund,
+    Restoration,
     Tender,
 )
 
@@ -80,6 +81,7 @@ SUBJECTS: Final[Mapping[Entity, Subjects]] = {
         (Tender, Refund),
     ),
     "message": Subjects("source id", ("quarantined", "released", "replayed"), (MessageNotice,)),
+    "instance": Subjects("database's new incarnation", ("restored",), (Restoration,)),
 }
 _REFERENCE: Final = "#/components/schemas/{name}"
 _HEADERS: Final = {

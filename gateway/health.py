@@ -33,6 +33,14 @@ class Broker(Protocol):
         ...
 
 
+class Writable(Protocol):
+    """What tells whether anything can be stored: a full disk can still be read."""
+
+    async def check_writable(self) -> None:
+        """Raise Unavailable when the last write failed and one fails now."""
+        ...
+
+
 class Epochs(Protocol):
     """What tells whether a market's stock gate is open."""
 
@@ -59,11 +67,13 @@ class Health:
         markets: Sequence[MarketId],
         metrics: Metrics,
         *,
+        database: Writable,
         intake: Intake,
         clock: Clock,
     ) -> None:
         """Take what is looked at."""
         self._reader = reader
+        self._database = database
         self._gate = gate
         self._broker = broker
         self._markets = tuple(markets)
@@ -111,6 +121,7 @@ class Health:
             for kind, count in (await self._reader.counts()).items():
                 self._metrics.waiting.labels(kind).set(count)
             relay = await self._relay()
+            await self._database.check_writable()
         except ImvError as error:
             database = Dependency(ok=False, detail=error.detail)
         self._metrics.queue.set(self._intake.waiting)

@@ -126,7 +126,14 @@ async def open_house(
         hub = Hub(subscriber, SqlSnapshots(reader), incarnation, clock)
         metrics.screens.set_function(lambda: hub.sessions)
         health = Health(
-            reader, stock.gate, subscriber, stock.markets, metrics, intake=intake, clock=clock
+            reader,
+            stock.gate,
+            subscriber,
+            stock.markets,
+            metrics,
+            database=database,
+            intake=intake,
+            clock=clock,
         )
         house = House(
             settings=settings,

@@ -20,6 +20,7 @@ Entity = Literal[
     "ledger",
     "flow",
     "message",
+    "instance",
 ]
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+").fullmatch

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    BigInteger,
     Row,
     String,
     bindparam,
@@ -19,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from config.limits import LEASE_S
 from outbox.message import Batch, Published
 from outbox.table import outbox, outbox_pending, relay_member, relay_partition
 
@@ -36,7 +38,12 @@ _SAME_STAMP = (
     _LEASE.epoch == bindparam("under_epoch"),
     _LEASE.batch_id == bindparam("batch"),
 )
-_FREE = or_(_LEASE.owner == "", _LEASE.expires_us < bindparam("now_us"))
+_NOW = bindparam("now_us", type_=BigInteger)
+# No honest lease ends so late: it is left from before its machine's clock was set back, and whoever
+# waited for its end would wait as long as the clock went back. Epoch and marker make a wrong guess
+# harmless.
+_FAR_US = int(2 * LEASE_S * 1_000_000)
+_FREE = or_(_LEASE.owner == "", _LEASE.expires_us < _NOW, _LEASE.expires_us > _NOW + _FAR_US)
 
 _MAKE = insert(relay_partition)
 _COUNT = select(func.count()).select_from(relay_partition)
@@ -47,7 +54,9 @@ _STAY = (
     .values(expires_us=bindparam("until_us"))
 )
 _JOIN = insert(relay_member).values(owner=bindparam("me"), expires_us=bindparam("until_us"))
-_FORGET = delete(relay_member).where(relay_member.c.expires_us < bindparam("now_us"))
+_FORGET = delete(relay_member).where(
+    or_(relay_member.c.expires_us < _NOW, relay_member.c.expires_us > _NOW + _FAR_US)
+)
 _LEAVE = delete(relay_member).where(relay_member.c.owner == bindparam("me"))
 _MEMBERS = select(relay_member.c.owner).order_by(relay_member.c.owner)
 
@@ -72,6 +81,8 @@ _TAKE = (
     .values(owner=bindparam("me"), epoch=_LEASE.epoch + 1, expires_us=bindparam("until_us"))
     .returning(*_STATE)
 )
+_RELEASE_ALL = update(relay_partition).values(owner="", expires_us=0)
+_LEAVE_ALL = delete(relay_member)
 _RELEASE = (
     update(relay_partition)
     .where(_MINE, _LEASE.partition.in_(bindparam("partitions", expanding=True)))
@@ -200,6 +211,12 @@ async def take_leases(
 async def release_leases(connection: AsyncConnection, me: str, partitions: Sequence[int]) -> None:
     """Give partitions up; a batch that stands stamped goes to the next owner."""
     await connection.execute(_RELEASE, {"me": me, "partitions": list(partitions)})
+
+
+async def release_all(connection: AsyncConnection) -> None:
+    """Give every partition up, when no relay lives; what stands stamped goes to the next owner."""
+    await connection.execute(_RELEASE_ALL)
+    await connection.execute(_LEAVE_ALL)
 
 
 async def claim_batches(

@@ -69,6 +69,12 @@ class Unusable(EngineDown):
         self.advice = advice
 
 
+class Full(EngineDown):
+    """There is no room on the database's disk; nothing was applied, send it again later."""
+
+    slug = "storage-full"
+
+
 @contextmanager
 def translated(place: str) -> Iterator[None]:
     """Turn drivers' errors into ours; `place` names the database to people.
@@ -114,6 +120,8 @@ def _of_sqlite(error: sqlite3.Error, place: str) -> Conflict | EngineDown | None
         return Conflict("a unique key or a lock was lost to somebody else")
     if primary in _DAMAGED_CODES:
         return Unusable(f"the database file {place} is damaged ({error}); restore a backup")
+    if primary == sqlite3.SQLITE_FULL:
+        return Full("there is no room to store it; send it again later")
     if primary in _ENGINE_CODES:
         return EngineDown(f"the database refused: {error}")
     return None

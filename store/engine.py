@@ -3,10 +3,10 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final
 
-from sqlalchemy import event
+from sqlalchemy import event, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlalchemy.util import await_only
 
-from config.errors import Conflict, Misconfigured, OutcomeUnknown
-from store.driver_errors import meaning_of, translated
+from config.errors import Conflict, Misconfigured, OutcomeUnknown, Unavailable
+from store.driver_errors import Full, meaning_of, translated
+from store.tables import instance
 
 _SQLITE_PRAGMAS = (
     "busy_timeout=5000",
@@ -38,6 +39,7 @@ STATEMENT_S: Final = 30.0
 """How long one statement may take on PostgreSQL; then the server gives it up."""
 _NETWORK_S: Final = 5.0
 """How long to wait for a connection, and for an answer that is overdue."""
+_TOUCH: Final = update(instance).values(id=instance.c.id)
 _LOCK_LOOKS: Final = 100
 _LOCK_LOOK_S: Final = 0.05
 
@@ -50,6 +52,7 @@ class Database:
         parsed = make_url(url)
         self._place = parsed.database or ""
         self.dialect = parsed.get_backend_name()
+        self._doubted = False
         self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
         self._writer = _open(parsed, statement_s, write=True)
         self._reader = (
@@ -64,12 +67,26 @@ class Database:
             EngineDown: nothing was applied; OutcomeUnknown: the commit's answer was lost;
             Conflict: a unique key or a lock was lost to somebody else.
         """
-        if self._turn is None:
-            async with self._transaction(self._writer) as connection:
-                yield connection
-            return
-        async with self._turn, self._transaction(self._writer) as connection:
-            yield connection
+        async with AsyncExitStack() as stack:
+            if self._turn is not None:
+                await stack.enter_async_context(self._turn)
+            try:
+                async with self._transaction(self._writer) as connection:
+                    yield connection
+            except Unavailable:
+                self._doubted = True
+                raise
+            self._doubted = False
+
+    async def check_writable(self) -> None:
+        """Write something if the last write failed; nothing while all is well.
+
+        Raises:
+            Unavailable: nothing can be written now, for instance on a full disk, which still reads.
+        """
+        if self._doubted:
+            async with self.write() as connection:
+                await connection.execute(_TOUCH)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -132,10 +149,13 @@ async def _commit(transaction: AsyncTransaction, place: str) -> None:
 
 
 def _of_commit(failure: BaseException, place: str) -> BaseException:
-    """Return Conflict where the database said so, else that we cannot know."""
+    """Return what the database said for certain, else that we cannot know.
+
+    On a full disk SQLite could not write the commit's end to its log, so it does not count.
+    """
     if isinstance(failure, DBAPIError):
         meaning = meaning_of(failure, place)
-        if isinstance(meaning, Conflict):
+        if isinstance(meaning, Conflict | Full):
             return meaning
     if isinstance(failure, DBAPIError | OSError):
         return OutcomeUnknown("the database did not answer the commit")

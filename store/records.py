@@ -314,6 +314,14 @@ class Availability(_Record, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class Restoration(_Record, frozen=True, kw_only=True):
+    """The database went back to a backup: versions that were seen before may come again."""
+
+    id: str
+    version: int
+    at: datetime
+
+
 class CatalogItem(_Record, frozen=True, kw_only=True):
     """One sellable item; money in minor units, weight in grams."""
 

@@ -45,9 +45,9 @@ def running_engines(settings: EngineSettings, folder: DataFolder) -> Iterator[En
         yield Engines(Urls(database, redis_url, nats_urls, store_bytes), tuple(children))
 
 
-def sqlite_url(folder: Path) -> str:
-    """Return the address of the database in a data folder; Misconfigured when it cannot be a file."""
-    path = folder / "imv.db"
+def sqlite_url(folder: Path, name: str = "imv.db") -> str:
+    """Return the address of a database in a data folder; Misconfigured when it cannot be a file."""
+    path = folder / name
     if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
         raise Misconfigured(
             f"{path} is no file that this user may read and write; move away what is there, "

@@ -7,7 +7,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,10 +77,16 @@ def write_config(folder: Path, *, engines: Mapping[str, Any] | None = None) -> P
 class Running:
     """A role of `imv` in its own process, with its ready line."""
 
-    def __init__(self, *arguments: str, stderr: int = subprocess.DEVNULL) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        stderr: int = subprocess.DEVNULL,
+        under: Sequence[str] = (),
+        program: str = "gateway",
+    ) -> None:
         environ = {n: v for n, v in os.environ.items() if not n.startswith("IMV_")}  # noqa: TID251
         self.log = subprocess.Popen(
-            [sys.executable, "-m", "gateway", *arguments],
+            [*under, sys.executable, "-m", program, *arguments],
             cwd=_ROOT,
             env=environ,
             stdout=subprocess.PIPE,

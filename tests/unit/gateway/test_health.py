@@ -23,6 +23,9 @@ class Nothing:
     async def backlog(self) -> Any:
         return self
 
+    async def check_writable(self) -> None:
+        pass
+
     def epoch(self, market: str) -> str:
         return market
 
@@ -43,7 +46,9 @@ class Stream:
 def _health(stream: Stream) -> tuple[Health, Metrics]:
     nothing: Any = Nothing()
     metrics = Metrics()
-    health = Health(nothing, nothing, stream, (), metrics, intake=nothing, clock=SystemClock())
+    health = Health(
+        nothing, nothing, stream, (), metrics, database=nothing, intake=nothing, clock=SystemClock()
+    )
     return health, metrics
 
 
@@ -64,3 +69,27 @@ async def test_a_broker_that_does_not_answer_is_down_and_stops_nothing() -> None
     await health.look()
     assert (health.dependencies["nats"].ok, health.dependencies["nats"].detail) == (False, "down")
     assert health.ready
+
+
+class Full(Nothing):
+    """A database that can be read and not written."""
+
+    async def check_writable(self) -> None:
+        raise EngineDown("there is no room to store it")
+
+
+async def test_a_database_that_only_reads_takes_no_webhooks() -> None:
+    nothing: Any = Nothing()
+    health = Health(
+        nothing,
+        nothing,
+        Stream(0.1),
+        (),
+        Metrics(),
+        database=Full(),
+        intake=nothing,
+        clock=SystemClock(),
+    )
+    await health.look()
+    assert not health.ready
+    assert health.dependencies["database"].detail == "there is no room to store it"

@@ -1,0 +1,100 @@
+"""Proof under strace that every promise comes after the disk has what it promises."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import httpx
+import redis
+
+from tests import engines
+from tests.e2e import instance as at
+from tests.e2e.power_cut import PowerCut, Verdict
+from tests.e2e.strace import read_trace, tracing
+
+_ORDERS = 12
+_EVENTS_PER_ORDER = 4
+
+
+def _traced(folder: Path, program: str) -> at.Running:
+    with engines.needed():
+        under = tracing(folder / "trace")
+    arguments = at.up_arguments(at.write_config(folder), folder / "data")
+    return at.Running(*arguments, under=under, program=program)
+
+
+async def _work(up: at.Running, data: Path) -> None:
+    """Post some orders one by one and some at once; wait until every event is in the stream."""
+    await at.gate_open(up.http)
+    await at.stock(up.http, at.credential(data), S_001=50, W_001=50)
+    sender = at.Sender(up.http)
+    async with httpx.AsyncClient(timeout=20) as client, asyncio.TaskGroup() as group:
+        for number in range(_ORDERS // 2):
+            await sender.send(client, number, at.order(number + 1))
+        for number in range(_ORDERS // 2, _ORDERS):
+            group.create_task(sender.send(client, number, at.order(number + 1)))
+    await at.until(lambda: _all_is_marked(data))
+
+
+async def _all_is_marked(data: Path) -> bool:
+    with sqlite3.connect(data / "imv.db") as database:
+        marked = "SELECT (SELECT count(*) FROM outbox) - (SELECT count(*) FROM outbox_pending)"
+        (found,) = database.execute(marked).fetchone()
+        return bool(found == _ORDERS * _EVENTS_PER_ORDER)
+
+
+def _judged(folder: Path) -> Verdict:
+    disk = folder / "disk"
+    disk.mkdir()
+    return PowerCut(disk).judge(read_trace(folder / "trace"))
+
+
+async def test_a_power_cut_at_any_promise_leaves_what_was_promised(tmp_path: Path) -> None:
+    up = _traced(tmp_path, "gateway")
+    try:
+        await _work(up, tmp_path / "data")
+    finally:
+        up.close()
+    verdict = _judged(tmp_path)
+    assert verdict.answers == _ORDERS
+    assert verdict.reservations > _ORDERS // 2  # those posted at once may share one script
+    assert verdict.marks == _ORDERS * _EVENTS_PER_ORDER
+    assert verdict.lies == {"answer": [], "reservation": [], "mark": []}
+
+
+async def test_the_same_proof_fails_on_engines_that_do_not_sync(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    up = _traced(tmp_path, "tests.e2e.weakened")
+    try:
+        _weaken_redis(data)
+        await _weaken_nats(up, data)
+        await _work(up, data)
+    finally:
+        up.close()
+    verdict = _judged(tmp_path)
+    assert verdict.answers == _ORDERS
+    assert len(verdict.lies["answer"]) > _ORDERS // 2  # the relay's commits sync now and then
+    assert verdict.lies["reservation"]
+    assert len(verdict.lies["mark"]) == verdict.marks == _ORDERS * _EVENTS_PER_ORDER
+
+
+def _weaken_redis(data: Path) -> None:
+    socket = Path((data / "runtime").read_text()) / "redis.sock"
+    with redis.Redis(unix_socket_path=str(socket)) as client:
+        client.config_set("appendfsync", "no")
+
+
+async def _weaken_nats(up: at.Running, data: Path) -> None:
+    """Change its file and kill it: `imv up` starts it again on that file."""
+    file = data / "nats.conf"
+    text = file.read_text()
+    assert "sync_interval: always" in text
+    file.write_text(text.replace("sync_interval: always", "sync_interval: 10m"))
+    before = up.child("nats-server")
+    before.kill()
+    await at.until(lambda: _is_another(up, before.pid))
+    await at.until(lambda: at.well(up.http, "nats"))
+
+
+async def _is_another(up: at.Running, pid: int) -> bool:
+    return any("nats-server" in one.name() and one.pid != pid for one in up.children())
