@@ -3,8 +3,8 @@
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,15 @@ class Shop:
         self.sender = at.Sender("")
         self.screen = Screen("", "", "board:S-001")
 
-    @contextmanager
-    def runs(self) -> Iterator[at.Running]:
-        with at.running(*at.up_arguments(self.config, self.data)) as up:
+    @asynccontextmanager
+    async def runs(self) -> AsyncIterator[at.Running]:
+        up = at.Running(*at.up_arguments(self.config, self.data))
+        try:
             self.sender.http = self.screen.http = up.http
             self.screen.token = at.credential(self.data)
             yield up
+        finally:
+            await asyncio.to_thread(up.close)  # the screen must be able to say goodbye
 
     async def send(self, *numbers: int) -> dict[int, str]:
         async with httpx.AsyncClient() as client, asyncio.TaskGroup() as group:
@@ -86,7 +89,7 @@ async def test_a_restored_instance_has_its_gate_screens_and_stream_in_agreement(
 ) -> None:
     shop, file = Shop(tmp_path), tmp_path / "backup.db"
     async with asyncio.TaskGroup() as group:
-        with shop.runs() as up:
+        async with shop.runs() as up:
             await at.gate_open(up.http)
             await at.stock(up.http, at.credential(shop.data), S_001=50)
             watching = group.create_task(shop.screen.run())
@@ -106,7 +109,7 @@ async def test_a_restored_instance_has_its_gate_screens_and_stream_in_agreement(
         assert restored["lost"] == {"orders": len(_AFTER), "messages": len(_AFTER) + 1}
         shop.screen.frames.clear()
 
-        with shop.runs() as up:
+        async with shop.runs() as up:
             await at.gate_open(up.http)
             await at.until(shop.is_shown)
             after = shop.ask("SELECT incarnation, epoch FROM instance, gates")
