@@ -126,7 +126,9 @@ async def test_a_restored_instance_has_its_gate_screens_and_stream_in_agreement(
             await at.until(shop.all_is_marked)
             await at.until(shop.is_shown)
             assert shop.available() == 50 - len(_BEFORE) - len(_AFTER)
-            _check(shop, await events_until_quiet(up.ready["nats"]))
+            known = {row[0] for row in shop.ask("SELECT id FROM outbox")}
+            await at.until(shop.all_is_marked)
+            _check(shop, known, await events_until_quiet(up.ready["nats"]))
             watching.cancel()
 
 
@@ -139,11 +141,10 @@ def _restore(shop: Shop, file: Path) -> Any:
     return told
 
 
-def _check(shop: Shop, events: list[dict[str, Any]]) -> None:
+def _check(shop: Shop, known: set[str], events: list[dict[str, Any]]) -> None:
     """Nothing is doubled by id, all that the database knows is there, and consumers were told."""
     ids = Counter(event["id"] for event in events)
     assert max(ids.values()) == 1
-    known = {row[0] for row in shop.ask("SELECT id FROM outbox")}
     assert known < set(ids)
     (told,) = [event for event in events if event["subject"].startswith("imv.v1.instance.")]
     assert told["data"]["id"] == shop.ask("SELECT incarnation FROM instance")[0][0]
