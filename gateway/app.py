@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
 
+import msgspec
 from litestar import Litestar, Response, delete, get, post
 from litestar.datastructures import Cookie
 from litestar.enums import ScopeType
@@ -145,9 +146,11 @@ def _health_routes(house: House) -> Sequence[Any]:
         content = house.metrics.text()
         return Response(content=content, media_type=metric_text.CONTENT_TYPE)
 
+    described = msgspec.json.encode(asyncapi.document())
+
     @get("/asyncapi", summary="The events, as AsyncAPI", name="asyncapi")
-    async def events() -> dict[str, Any]:
-        return asyncapi.document()
+    async def events() -> Response[bytes]:
+        return Response(content=described, media_type="application/json")
 
     return [livez, readyz, metrics, events]
 

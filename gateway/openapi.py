@@ -63,12 +63,15 @@ _WEBHOOK_PROBLEMS: Final = {
 
 
 class CompleteDocument(JsonRenderPlugin):
-    """Serves the completed document as JSON."""
+    """Serves the completed document as JSON; made once, as anybody may ask for it at any rate."""
+
+    _made = b""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Return the document's bytes."""
         del request
-        return msgspec.json.encode(complete(openapi_schema))
+        self._made = self._made or msgspec.json.encode(complete(openapi_schema))
+        return self._made
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:

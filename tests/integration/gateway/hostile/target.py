@@ -132,14 +132,17 @@ def statuses(answer: bytes) -> list[int]:
 async def ask(
     http: str, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b""
 ) -> tuple[int, bytes]:
-    """Send one request on a connection of its own; return the status and the body."""
-    lines = {"host": "imv", "connection": "close", "content-length": str(len(body)), **headers}
+    """Send one request on a connection of its own; return the status and the body.
+
+    The connection is kept until then: one that closes with bytes unread takes its answer along.
+    """
+    lines = {"host": "imv", "content-length": str(len(body)), **headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     async with connected(http) as (reader, writer):
         writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
-        answer = await reader.read()
-    head_read, _, content = answer.partition(b"\r\n\r\n")
-    return int(head_read[9:12]), content
+        answered = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = answered.partition(b"content-length: ")[2].partition(b"\r")[0]
+        return int(answered[9:12]), await reader.readexactly(int(length or 0))
 
 
 async def post(
