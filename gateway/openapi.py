@@ -58,6 +58,7 @@ _WEBHOOK_PROBLEMS: Final = {
     "401": "Unknown source, bad signature or stale timestamp.",
     "413": "The body is too large.",
     "415": "The body has a content encoding.",
+    "429": "Too many webhooks, or too many refused ones of one address; see Retry-After.",
     "503": "Not able now; nothing was accepted. Send it again after Retry-After.",
 }
 

@@ -61,7 +61,8 @@ def up(
         address = listen(settings.gateway.host, settings.gateway.port)
         stack.callback(address.close)
         engines = stack.enter_context(running_engines(settings.engines, folder))
-        urls, nats = engines.urls, engines.urls.nats[0]
+        urls = engines.urls
+        nats = (urls.nats_readers or urls.nats)[0]
         http = url_of(address)
         relay = RelayChild(relay_settings(settings, urls), log=folder.path / "relay.log")
         stack.callback(relay.stop)

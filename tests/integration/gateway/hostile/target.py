@@ -21,6 +21,7 @@ ANSWER_S = 5.0
 URL = "https://gateway.example/webhooks/pos-1"
 CONFIGURATION = """
 [gateway]
+refusals_per_s = 0
 allowed_origins = ["https://screens.example"]
 [network]
 file = "{network}"
