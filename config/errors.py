@@ -16,6 +16,7 @@ ImvError
 │   └── Misconfigured     settings or files are wrong; names what to change
 ├── Unavailable     we are not able now; try later, nothing was applied
 │   ├── Overloaded        the queue is full
+│   ├── Limited           too many requests of one sender
 │   ├── EngineDown        a database, Redis or NATS does not answer
 │   └── OutcomeUnknown    the answer was lost; ask again with the same id
 └── Conflict        somebody else was first; run again on fresh data
@@ -126,6 +127,17 @@ class Overloaded(Unavailable):
     """The queue is full; send it again after the time in Retry-After."""
 
     slug = "overloaded"
+
+
+class Limited(Unavailable):
+    """Too many requests in a short time; send them again after the time in Retry-After."""
+
+    slug = "limited"
+
+    def __init__(self, detail: str = "", *, after_s: int = 1) -> None:
+        """Take the seconds after which the next one is taken."""
+        super().__init__(detail)
+        self.after_s = after_s
 
 
 class EngineDown(Unavailable):

@@ -1,6 +1,7 @@
 """Logs: one JSON line per event, `noun.verb` plus ids; never payloads, secrets or personal data."""
 
 import logging
+import re
 import sys
 from typing import TextIO
 
@@ -8,6 +9,12 @@ import structlog
 
 Log = structlog.typing.FilteringBoundLogger
 
+# Tokens of ours, bearers, webhook secrets, keys, and passwords within addresses; exceptions hold texts.
+_SECRET_TEXT = re.compile(
+    r"imv_[\w-]{16,}|(?<=bearer )\S+|whsec_\S+|(?<=://)[^/\s@]*:[^/\s@]*(?=@)"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*",
+    re.IGNORECASE,
+)
 _SECRET_WORDS = ("secret", "token", "password", "authorization", "cookie", "signature")
 
 
@@ -52,7 +59,17 @@ def get_log(name: str) -> Log:
 def _redact(
     _log: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    for key in event:
-        if any(word in key.lower() for word in _SECRET_WORDS):
-            event[key] = "[redacted]"
-    return event
+    return {key: _shown(key, value) for key, value in event.items()}
+
+
+def _shown(key: str, value: object) -> object:
+    """Return a value without what its name, or a part of its text, says is secret."""
+    if any(word in key.lower() for word in _SECRET_WORDS):
+        return "[redacted]"
+    if isinstance(value, str):
+        return _SECRET_TEXT.sub("[redacted]", value)
+    if isinstance(value, dict):
+        return {name: _shown(str(name), one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(key, one) for one in value]
+    return value

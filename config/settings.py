@@ -9,7 +9,13 @@ from typing import Annotated, Any
 import msgspec
 
 from config.errors import Misconfigured
-from config.limits import BODY_BYTES_MAX, PARTITIONS, PARTITIONS_MAX, QUEUE_MESSAGES_MAX
+from config.limits import (
+    BODY_BYTES_MAX,
+    PARTITIONS,
+    PARTITIONS_MAX,
+    QUEUE_MESSAGES_MAX,
+    REFUSALS_PER_S,
+)
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 SourceName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -28,6 +34,9 @@ class GatewaySettings(_Section, frozen=True, kw_only=True):
     queue_messages_max: Annotated[int, msgspec.Meta(ge=1)] = QUEUE_MESSAGES_MAX
     allowed_origins: tuple[str, ...] = ()
     """Origins besides our own that may open `/v1/stream`, exactly as the browser sends them."""
+    refusals_per_s: Annotated[float, msgspec.Meta(ge=0)] = REFUSALS_PER_S
+    """How many requests with a wrong signature or token one address may send, 20 s of them at once;
+    beyond it they get 429. 0: any number."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses (or networks) whose `X-Forwarded-For` and `X-Forwarded-Proto` count; none by default."""
 
@@ -59,6 +68,8 @@ class SourceSettings(_Section, frozen=True, kw_only=True):
     provider: str
     market: str
     secrets: tuple[str, ...] = ()
+    requests_per_s: Annotated[float, msgspec.Meta(ge=0)] = 0
+    """How many genuine webhooks a worker takes, 20 s of them at once; beyond it 429. 0: any number."""
     options: dict[str, Any] = {}
 
 

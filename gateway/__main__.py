@@ -8,6 +8,7 @@ from config import crash
 from config.errors import ImvError
 from config.settings import environment
 from gateway.cli import (
+    audit,
     backup,
     bench,
     catalog,
@@ -45,6 +46,7 @@ for command in (
     tokens.token,
     backup.backup_command,
     backup.restore_command,
+    audit.audit,
     contracts.contracts,
     bench.bench,
     chaos.chaos,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
 
+import msgspec
 from litestar import Litestar, Response, delete, get, post
 from litestar.datastructures import Cookie
 from litestar.enums import ScopeType
@@ -13,6 +14,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.clock import to_ms
 from config.errors import ImvError, Unauthenticated
+from config.ids import SourceId
 from config.limits import BODY_BYTES_MAX
 from gateway import asyncapi
 from gateway import metrics as metric_text
@@ -26,6 +28,7 @@ from gateway.lifespan import House
 from gateway.openapi import CompleteDocument
 from gateway.pages.routes import pages
 from gateway.problems import on_defect, on_http_exception, on_imv_error
+from gateway.rates import Rates, address_of
 from gateway.security import COOKIE, CSRF_COOKIE, csrf_of
 from gateway.stream.routes import sse_route, websocket_route
 from gateway.webhooks import WEBHOOKS, Webhooks
@@ -66,9 +69,20 @@ def create_app(house: House) -> ASGIApp:
         clock=house.clock,
         ids=house.ids,
         metrics=house.metrics,
+        refusals=house.refusals,
+        limited=_limited(house),
         body_bytes_max=house.settings.gateway.body_bytes_max,
     )
     return _surrounded(_before(webhooks, app))
+
+
+def _limited(house: House) -> dict[SourceId, Rates]:
+    """Return the buckets of those sources that have a limit."""
+    return {
+        SourceId(source.id): Rates(source.requests_per_s, house.clock)
+        for source in house.settings.sources
+        if source.requests_per_s
+    }
 
 
 def _routes(house: House) -> Sequence[Any]:
@@ -104,7 +118,8 @@ def _session_routes(house: House) -> Sequence[Any]:
     @post("/session", summary="Sign a browser in with a token", name="session", status_code=204)
     async def sign_in(request: Anything) -> Response[None]:
         token = (await read(request, SignIn)).token
-        if await house.tokens.by_token(token) is None:
+        address = address_of(request.scope.get("client"))
+        if await house.tokens.from_address(token, address) is None:
             raise Unauthenticated("this token is not valid")
         secure = request.url.scheme == "https"
         cookies = [
@@ -145,9 +160,11 @@ def _health_routes(house: House) -> Sequence[Any]:
         content = house.metrics.text()
         return Response(content=content, media_type=metric_text.CONTENT_TYPE)
 
+    described = msgspec.json.encode(asyncapi.document())
+
     @get("/asyncapi", summary="The events, as AsyncAPI", name="asyncapi")
-    async def events() -> dict[str, Any]:
-        return asyncapi.document()
+    async def events() -> Response[bytes]:
+        return Response(content=described, media_type="application/json")
 
     return [livez, readyz, metrics, events]
 

@@ -17,6 +17,7 @@ from config.settings import Settings, SourceSettings, resolve_secret
 from gateway.health import Health
 from gateway.metrics import Metrics
 from gateway.platforms import KEY_PATHS, ORDER_PATHS, Api, CachedKeys, PlatformApi
+from gateway.rates import Rates
 from gateway.relay import RelaySettings, open_relay
 from gateway.security import Tokens
 from gateway.snapshots import SqlSnapshots
@@ -56,6 +57,8 @@ class Urls(msgspec.Struct, frozen=True):
     nats: tuple[str, ...]
     store_bytes: int = 0
     """What the broker may store, where we know it (embedded)."""
+    nats_readers: tuple[str, ...] = ()
+    """Where the broker is for who only reads; else as for all."""
 
 
 class House(msgspec.Struct, frozen=True):
@@ -74,6 +77,7 @@ class House(msgspec.Struct, frozen=True):
     hub: Hub
     metrics: Metrics
     health: Health
+    refusals: Rates
 
 
 @asynccontextmanager
@@ -106,7 +110,7 @@ async def open_house(
         if relay:
             mover = await stack.enter_async_context(open_relay(relay_settings(settings, urls)))
             wake = mover.notify
-        subscriber = NatsSubscriber(urls.nats)
+        subscriber = NatsSubscriber(urls.nats_readers or urls.nats)
         stack.push_async_callback(subscriber.close)
         commits = _Commits(metrics, wake)
         batch = Batch(
@@ -123,6 +127,7 @@ async def open_house(
         stack.push_async_callback(http.aclose)
         channels, platforms = open_channels(settings, environ, http, clock)
         token_store = TokenStore(database)
+        refusals = Rates(settings.gateway.refusals_per_s, clock)
         hub = Hub(subscriber, SqlSnapshots(reader), incarnation, clock)
         metrics.screens.set_function(lambda: hub.sessions)
         health = Health(
@@ -144,7 +149,8 @@ async def open_house(
             intake=intake,
             reader=reader,
             gate=stock.gate,
-            tokens=Tokens(token_store, clock),
+            tokens=Tokens(token_store, clock, refusals),
+            refusals=refusals,
             token_store=token_store,
             hub=hub,
             metrics=metrics,

@@ -13,6 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from gateway.api.bodies import (
     Cancelled,
     Exceptions,
+    Imported,
     OrderWithFulfilments,
     Placed,
     Route,
@@ -41,8 +42,8 @@ _BODIES: Final[dict[tuple[str, str], tuple[Any, Any]]] = {
     ("/v1/holds", "post"): (PlaceHold, Hold),
     ("/v1/holds/{hold_id}", "get"): (None, Hold),
     ("/v1/holds/{hold_id}", "delete"): (None, Hold),
-    ("/v1/imports/stock", "post"): (ImportStock, None),
-    ("/v1/imports/catalog", "post"): (ImportCatalog, None),
+    ("/v1/imports/stock", "post"): (ImportStock, Imported),
+    ("/v1/imports/catalog", "post"): (ImportCatalog, Imported),
     ("/v1/tokens", "post"): (NewToken, None),
     ("/v1/exceptions", "get"): (None, Exceptions),
     ("/session", "post"): (SignIn, None),
@@ -53,22 +54,32 @@ _KEYED: Final = {
     ("/v1/holds", "post"),
 }
 _OPEN: Final = ("/livez", "/readyz", "/metrics", "/asyncapi", "/session", "/webhooks/{source}")
+# Answers that are ready bytes: their media type, and what they hold.
+_RAW: Final = {
+    "/asyncapi": (_JSON, "object"),
+    "/metrics": ("text/plain", "string"),
+    "/v1/stream/sse": ("text/event-stream", "string"),
+}
 _WEBHOOK_PROBLEMS: Final = {
     "400": "Not readable before the signature could be checked.",
     "401": "Unknown source, bad signature or stale timestamp.",
     "413": "The body is too large.",
     "415": "The body has a content encoding.",
+    "429": "Too many webhooks, or too many refused ones of one address; see Retry-After.",
     "503": "Not able now; nothing was accepted. Send it again after Retry-After.",
 }
 
 
 class CompleteDocument(JsonRenderPlugin):
-    """Serves the completed document as JSON."""
+    """Serves the completed document as JSON; made once, as anybody may ask for it at any rate."""
+
+    _made = b""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Return the document's bytes."""
         del request
-        return msgspec.json.encode(complete(openapi_schema))
+        self._made = self._made or msgspec.json.encode(complete(openapi_schema))
+        return self._made
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
@@ -96,11 +107,13 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, A
     if asked:
         result["requestBody"] = {"required": True, "content": _content(asked)}
     responses = {
-        status: {**response, "content": _content(answered)}
-        if answered and status.startswith("2")
-        else response
+        status: _response(status, response, answered)
         for status, response in operation.get("responses", {}).items()
     }
+    if path in _RAW:
+        kind, form = _RAW[path]
+        content = {kind: {"schema": {"type": form}}}
+        responses["200"] = {**responses["200"], "content": content}
     responses["default"] = {"description": "A problem (RFC 9457).", "content": _problem()}
     result["responses"] = responses
     if (path, method) in _KEYED:
@@ -108,6 +121,13 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, A
     if path not in _OPEN:
         result["security"] = [{"token": []}]
     return result
+
+
+def _response(status: str, response: dict[str, Any], answered: Any) -> dict[str, Any]:
+    """Return what is really answered: our own forms, and problems where the framework has its own."""
+    if not status.startswith("2"):
+        return {**response, "content": _problem()}
+    return {**response, "content": _content(answered)} if answered else response
 
 
 _KEY: Final = {

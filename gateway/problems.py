@@ -14,6 +14,7 @@ from config.errors import (
     ImvError,
     InvalidTransition,
     KeyReused,
+    Limited,
     NotFound,
     Rejected,
     StaleVersion,
@@ -47,6 +48,7 @@ STATUS: dict[type[ImvError], int] = {
     KeyReused: 422,
     NoStock: 409,
     Rejected: 400,
+    Limited: 429,
     Unavailable: 503,
     Conflict: 409,
     ImvError: 500,
@@ -82,7 +84,8 @@ def problem_of(error: ImvError, request_id: str) -> tuple[int, bytes, dict[str, 
     body = msgspec.json.encode({**facts, **msgspec.structs.asdict(problem)})
     headers = {"content-type": MEDIA_TYPE}
     if isinstance(error, Unavailable):
-        headers["retry-after"] = str(RETRY_AFTER_S)
+        after_s = error.after_s if isinstance(error, Limited) else RETRY_AFTER_S
+        headers["retry-after"] = str(after_s)
     if isinstance(error, Unauthenticated):
         headers["www-authenticate"] = "Bearer"
     return status, body, headers

@@ -11,6 +11,7 @@ from litestar.connection import ASGIConnection
 
 from config.clock import Clock
 from config.errors import Forbidden, Unauthenticated
+from gateway.rates import Rates, address_of
 from store.tokens import TokenRow, TokenStore, digest_of
 
 COOKIE: Final = "imv_session"
@@ -49,9 +50,10 @@ class Principal(msgspec.Struct, frozen=True):
 class Tokens:
     """Finds principals; a found one is trusted for a few seconds, so that revoking works soon."""
 
-    def __init__(self, store: TokenStore, clock: Clock) -> None:
-        """Take where the tokens are kept."""
+    def __init__(self, store: TokenStore, clock: Clock, refusals: Rates) -> None:
+        """Take where the tokens are kept, and how often one address may be wrong."""
         self._store = store
+        self._refusals = refusals
         self._clock = clock
         self._cached: OrderedDict[bytes, tuple[float, Principal | None]] = OrderedDict()
 
@@ -69,6 +71,19 @@ class Tokens:
             self._cached.popitem(last=False)
         return principal
 
+    async def from_address(self, token: str, address: str) -> Principal | None:
+        """Return whose token this is; Limited for one we do not know from who was wrong too often.
+
+        Each unknown token is a look-up in the database, so a flood of them may not go there.
+        """
+        known = self._cached.get(digest_of(token), (0.0, None))[1] is not None
+        if not known and self._refusals.spent(address):
+            self._refusals.take(address)
+        principal = await self.by_token(token)
+        if principal is None:
+            self._refusals.take(address)
+        return principal
+
     async def by_cookies(self, cookies: Mapping[str, str]) -> Principal | None:
         """Return who signed in on this browser."""
         token = cookies.get(COOKIE, "")
@@ -82,12 +97,15 @@ class Tokens:
         """
         header = connection.headers.get("authorization", "")
         kind, _, token = header.partition(" ")
-        if header:
-            principal = await self.by_token(token.strip()) if kind.lower() == "bearer" else None
-        else:
-            principal = await self.by_cookies(connection.cookies)
-            if principal and connection.scope.get("method", "GET") not in _SAFE_METHODS:
-                _check_csrf(connection)
+        if not header:
+            token = connection.cookies.get(COOKIE, "")
+        elif kind.lower() != "bearer":
+            token = ""
+        address = address_of(connection.scope.get("client"))
+        principal = await self.from_address(token.strip(), address) if token else None
+        writes = connection.scope.get("method", "GET") not in _SAFE_METHODS
+        if principal and writes and not header:
+            _check_csrf(connection)
         if principal is None:
             raise Unauthenticated("send a valid token as Authorization: Bearer, or sign in")
         return principal

@@ -8,7 +8,7 @@ from uuid import uuid4
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from config.errors import HeadTooLarge, ImvError, TooSlow, Unreadable
-from config.limits import HEAD_RECEIPT_S, HEADER_BYTES_MAX, HEADER_COUNT_MAX
+from config.limits import HEAD_RECEIPT_S, HEADER_BYTES_MAX, HEADER_COUNT_MAX, UNREAD_S
 from gateway.problems import problem_of
 
 _LINE_BYTES: Final = len(b": \r\n")
@@ -18,15 +18,19 @@ class EdgeProtocol(HttpToolsProtocol):
     """Refuses a head that is too large or too slow, which httptools and uvicorn take for ever.
 
     The deadline runs from the connection, or from a request's first byte, to the end of its head; and
-    again when a request was answered before its body was whole: nobody keeps a socket by dripping.
+    again after each answer, whatever drips in then: nobody keeps a socket without asking something.
+    What comes behind a body (trailers) is bounded as well, and never becomes a header: a proxy that
+    takes a header away would not see it there.
     """
 
     _deadline: TimerHandle | None = None
+    _unread: TimerHandle | None = None
     _in_head = True
     _begun = False
     _head_bytes = 0
     _fed_bytes = 0
     _refusal: ImvError | None = None
+    _last_word: ImvError | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Expect a head soon."""
@@ -39,13 +43,12 @@ class EdgeProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what was fed of an unfinished head: a single header is told of when it is whole."""
-        if self.transport.is_closing():
+        """Count what was fed and told us nothing: a single header is told of when it is whole."""
+        if self.transport.is_closing() or self._last_word:
             return
-        if self._in_head:
-            self._fed_bytes += len(data)
+        self._fed_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._fed_bytes > HEADER_BYTES_MAX and not self.transport.is_closing():
+        if self._fed_bytes > HEADER_BYTES_MAX and not self.transport.is_closing():
             self._refuse(HeadTooLarge())
 
     def on_message_begin(self) -> None:
@@ -60,23 +63,52 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
+        """Count a header, and drop one that stands behind the body."""
         self._count(len(name) + len(value) + _LINE_BYTES)
+        if not self._in_head:
+            return
         super().on_header(name, value)
         if len(self.headers) > HEADER_COUNT_MAX:
             self._stop(HeadTooLarge(f"a request may have at most {HEADER_COUNT_MAX} headers"))
 
     def on_headers_complete(self) -> None:
-        """The head is whole in time."""
+        """The head is whole in time, and names one host, as RFC 9112 (3.2) asks."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or not (hosts or self.parser.get_http_version() == "1.0"):
+            self._stop(Unreadable("a request names its host once"))
         self._in_head, self._begun, self._fed_bytes = False, False, 0
         self._expect_nothing()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Begin to count anew: bodies have bounds of their own."""
+        self._fed_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Begin to count anew."""
+        self._fed_bytes = 0
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
-        """Give a body that nobody waits for any more a last moment."""
+        """Give what comes next its deadline, the rest of a body that nobody waits for included."""
         super().on_response_complete()
-        if self.cycle.more_body and not self.pipeline and not self._in_head:
+        if self._last_word and self.cycle.response_complete:
+            self._refuse(self._last_word)
+        elif not self.pipeline and not self._in_head:
             self._expect_a_head()
+
+    def pause_writing(self) -> None:
+        """Give a client that does not read its answer a last moment."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It reads again, or is gone."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words say less
         """Answer what the parser refused, or what stopped it, as a problem."""
@@ -110,7 +142,14 @@ class EdgeProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _refuse(self, refusal: ImvError) -> None:
-        """Answer with a problem and close; nothing of the request reaches the application."""
+        """Answer with a problem and close; nothing of the request reaches the application.
+
+        A request before it, whole and not answered yet, keeps its place: it is answered first.
+        """
+        if self.cycle and not (self.cycle.response_complete or self.cycle.more_body):
+            self._last_word = refusal
+            self._expect_nothing()
+            return
         request_id = uuid4().hex
         status, body, headers = problem_of(refusal, request_id)
         more: dict[str, Any] = {

@@ -25,11 +25,12 @@ from gateway.security import OPERATOR
 from gateway.serving import listen, serving, url_of
 from gateway.signals import stop_signal
 from store.migrate import migrate
-from store.tokens import TokenRow
+from store.tokens import Actor, TokenRow
 
 _log = get_log("up")
 RUN_NOTE = "imv run"
 _WATCH_S = 0.5
+_OURSELVES = Actor("imv up")
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,8 @@ def up(
         address = listen(settings.gateway.host, settings.gateway.port)
         stack.callback(address.close)
         engines = stack.enter_context(running_engines(settings.engines, folder))
-        urls, nats = engines.urls, engines.urls.nats[0]
+        urls = engines.urls
+        nats = (urls.nats_readers or urls.nats)[0]
         http = url_of(address)
         relay = RelayChild(relay_settings(settings, urls), log=folder.path / "relay.log")
         stack.callback(relay.stop)
@@ -133,13 +135,13 @@ async def _first_token(house: House) -> str | None:
     """Make the operator's token on the first run; later runs show none."""
     if await house.token_store.any():
         return None
-    return await house.token_store.create(_row(house, "operator"))
+    return await house.token_store.create(_row(house, "operator"), _OURSELVES)
 
 
 async def _credential(house: House) -> str:
     """Make this run's credential; those of earlier runs end."""
-    await house.token_store.revoke_noted(RUN_NOTE, to_us(house.clock.now()))
-    return await house.token_store.create(_row(house, RUN_NOTE))
+    await house.token_store.revoke_noted(RUN_NOTE, to_us(house.clock.now()), _OURSELVES)
+    return await house.token_store.create(_row(house, RUN_NOTE), _OURSELVES)
 
 
 def _row(house: House, note: str) -> TokenRow:

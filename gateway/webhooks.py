@@ -21,6 +21,7 @@ from config.log import get_log
 from gateway.bodies import check_depth, headers_of, read_body, trace_of
 from gateway.metrics import Metrics
 from gateway.problems import problem_of
+from gateway.rates import Rates, address_of
 from handlers.commands import Suspect
 from handlers.intake import Intake
 from handlers.message import Message, Outcome
@@ -45,7 +46,7 @@ class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
 class Webhooks:
     """The ASGI application behind `/webhooks`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - wired once
         self,
         *,
         channels: Mapping[SourceId, Channel],
@@ -53,14 +54,18 @@ class Webhooks:
         clock: Clock,
         ids: IdFactory,
         metrics: Metrics,
+        refusals: Rates,
+        limited: Mapping[SourceId, Rates],
         body_bytes_max: int,
     ) -> None:
-        """Take one channel for each configured source, and the way in."""
+        """Take one channel for each configured source, the way in, and who is limited to what."""
         self._channels = channels
         self._intake = intake
         self._clock = clock
         self._ids = ids
         self._metrics = metrics
+        self._refusals = refusals
+        self._limited = limited
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,20 +102,36 @@ class Webhooks:
             body=body,
             received_at=self._clock.now(),
         )
-        channel = self._channels.get(source)
         if method in _HANDSHAKES:
-            return _handshake(channel, request), "handshake"
+            return _handshake(self._channels.get(source), request), "handshake"
         if method != "POST":
             raise NotFound("webhooks are sent with POST")
-        if channel is None:
-            _cost_of_verifying(body)
-            raise Unauthenticated
-        await _verified(channel, request, source)
+        channel = await self._verified(source, request, address_of(scope["client"]))
+        if rates := self._limited.get(source):
+            rates.take(source)
         crash.here("webhook.verified")
         message = self._message(source, channel, request)
         crash.here("webhook.decoded")
         outcome = await self._intake.submit(message)
         return _answer_of(outcome), outcome.name
+
+    async def _verified(self, source: SourceId, request: Request, address: str) -> Channel:
+        """Verify; the sender learns nothing of what was wrong, nor that the source exists.
+
+        Only what is refused is counted, so that nobody can use up what a genuine sender needs.
+        """
+        channel = self._channels.get(source)
+        if channel is None:
+            _cost_of_verifying(request.body)
+            self._refusals.take(address)
+            raise Unauthenticated
+        try:
+            await channel.verify(request)
+        except Unauthenticated as refused:
+            self._refusals.take(address)  # first: a flood must not flood the log either
+            _log.warning("webhook.refused", source=source, reason=refused.detail)
+            raise Unauthenticated from None
+        return channel
 
     def _message(self, source: SourceId, channel: Channel, request: Request) -> Message:
         """Decode; what is genuine but not readable is kept in quarantine, never lost."""
@@ -149,15 +170,6 @@ def _check_text(text: str) -> None:
     """Refuse what no database column can hold."""
     if "\x00" in text:
         raise Unreadable("an id holds a NUL character")
-
-
-async def _verified(channel: Channel, request: Request, source: SourceId) -> None:
-    """Verify; the sender learns nothing of what was wrong, nor that the source exists."""
-    try:
-        await channel.verify(request)
-    except Unauthenticated as refused:
-        _log.warning("webhook.refused", source=source, reason=refused.detail)
-        raise Unauthenticated from None
 
 
 def _handshake(channel: Channel | None, request: Request) -> Answer:

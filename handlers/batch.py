@@ -27,6 +27,7 @@ from config.ids import IdFactory, MarketId, MessageId, OperationId
 from config.limits import BATCH_ATTEMPTS_MAX
 from config.log import get_log
 from handlers.apply import Result, apply_message
+from handlers.audit import audited
 from handlers.claim import Claims
 from handlers.commands import Suspect
 from handlers.desk import Desk, Facts
@@ -147,6 +148,7 @@ class Batch:
             crash.here("batch.applied")
             decided = await decide(desk, self._gate, work)
             tried.outcomes = claims.outcomes(results, decided)
+            desk.changes.audit.extend(audited(messages, tried.outcomes))
             await self._write(work, desk, claims.rows(tried.outcomes))
             crash.here("batch.written")
         crash.here("batch.committed")

@@ -208,6 +208,17 @@ class Found(msgspec.Struct):
     exceptions: dict[tuple[str, str], ExceptionFile] = msgspec.field(default_factory=dict)
 
 
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did what to what by hand; `fingerprint` is the hex SHA-256 of the request."""
+
+    at_us: int
+    actor: str
+    token_id: str
+    action: str
+    subject: str
+    fingerprint: str = ""
+
+
 class Changes(msgspec.Struct):
     """Everything that a batch writes besides takes and shifts of levels."""
 
@@ -227,6 +238,7 @@ class Changes(msgspec.Struct):
     catalog: list[CatalogItem] = msgspec.field(default_factory=list)
     told: dict[MarketSku, Told] = msgspec.field(default_factory=dict)
     events: list[Event] = msgspec.field(default_factory=list)
+    audit: list[AuditEntry] = msgspec.field(default_factory=list)
 
 
 class UnitOfWork(Protocol):

@@ -227,6 +227,19 @@ tokens = Table(
     Column("revoked_us", BigInteger),
 )
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("token_id", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+)
+
 instance = Table(
     "instance",
     metadata,

@@ -3,11 +3,14 @@
 import hashlib
 import secrets
 from collections.abc import Collection
+from typing import Final
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 
 from outbox.ports import Transactions
+from store import audit
+from store.ports import AuditEntry
 from store.tables import tokens
 
 PREFIX = "imv_"
@@ -23,6 +26,16 @@ class TokenRow(msgspec.Struct, frozen=True):
     revoked_us: int | None = None
 
 
+class Actor(msgspec.Struct, frozen=True):
+    """Who makes or revokes a token; without a token of their own: a command on this machine."""
+
+    name: str = "imv"
+    token_id: str = ""
+
+
+COMMAND: Final = Actor()
+
+
 class TokenStore:
     """Makes, finds and revokes tokens; each raises EngineDown when the database does not answer."""
 
@@ -30,7 +43,7 @@ class TokenStore:
         """Take the database."""
         self._database = database
 
-    async def create(self, row: TokenRow) -> str:
+    async def create(self, row: TokenRow, by: Actor = COMMAND) -> str:
         """Keep a new token and return its text, which is never to be seen again."""
         text = PREFIX + secrets.token_urlsafe(32)
         values = {
@@ -42,6 +55,7 @@ class TokenStore:
         }
         async with self._database.write() as connection:
             await connection.execute(insert(tokens).values(values))
+            await audit.append(connection, [_made(row, by)])
         return text
 
     async def find(self, text: str) -> TokenRow | None:
@@ -55,15 +69,22 @@ class TokenStore:
             return None
         return TokenRow(row.id, tuple(row.scopes.split()), row.note, row.created_us, row.revoked_us)
 
-    async def revoke(self, token_id: str, now_us: int) -> bool:
+    async def revoke(self, token_id: str, now_us: int, by: Actor = COMMAND) -> bool:
         """Revoke a token; False when there is none, or it was revoked before."""
+        return bool(await self._revoke(tokens.c.id == token_id, now_us, by))
+
+    async def _revoke(self, which: ColumnElement[bool], now_us: int, by: Actor) -> list[str]:
+        """Revoke the live ones of some tokens; return their ids."""
         statement = (
             update(tokens)
-            .where(tokens.c.id == token_id, tokens.c.revoked_us.is_(None))
+            .where(which, tokens.c.revoked_us.is_(None))
             .values(revoked_us=now_us)
+            .returning(tokens.c.id)
         )
         async with self._database.write() as connection:
-            return (await connection.execute(statement)).rowcount == 1
+            gone = sorted((await connection.execute(statement)).scalars())
+            await audit.append(connection, [_revoked(one, now_us, by) for one in gone])
+            return gone
 
     async def revoked(self, token_ids: Collection[str]) -> set[str]:
         """Return those of the tokens that are revoked."""
@@ -73,18 +94,35 @@ class TokenStore:
         async with self._database.read() as connection:
             return set((await connection.execute(statement)).scalars())
 
-    async def revoke_noted(self, note: str, now_us: int) -> None:
+    async def revoke_noted(self, note: str, now_us: int, by: Actor = COMMAND) -> None:
         """Revoke every live token with this note."""
-        live = tokens.c.revoked_us.is_(None)
-        statement = update(tokens).where(tokens.c.note == note, live).values(revoked_us=now_us)
-        async with self._database.write() as connection:
-            await connection.execute(statement)
+        await self._revoke(tokens.c.note == note, now_us, by)
 
     async def any(self) -> bool:
         """Tell whether there is a live token at all."""
         statement = select(tokens.c.id).where(tokens.c.revoked_us.is_(None)).limit(1)
         async with self._database.read() as connection:
             return (await connection.execute(statement)).first() is not None
+
+
+def _made(row: TokenRow, by: Actor) -> AuditEntry:
+    return AuditEntry(
+        at_us=row.created_us,
+        actor=by.name,
+        token_id=by.token_id,
+        action="token.create",
+        subject=f"{row.id} {' '.join(row.scopes)}",
+    )
+
+
+def _revoked(token_id: str, now_us: int, by: Actor) -> AuditEntry:
+    return AuditEntry(
+        at_us=now_us,
+        actor=by.name,
+        token_id=by.token_id,
+        action="token.revoke",
+        subject=token_id,
+    )
 
 
 def digest_of(text: str) -> bytes:

@@ -12,7 +12,7 @@ from config.errors import Conflict
 from config.ids import LocationId, MarketId, OperationId, Sku, SourceId
 from outbox.driver import TEXT, Statement, insert_rows
 from outbox.statements import insert_events
-from store import rows
+from store import audit, rows
 from store.availability import raise_versions, read_offers, write_told
 from store.engine import Database
 from store.finder import find
@@ -146,6 +146,7 @@ class SqlUnitOfWork:
         await write_told(self._connection, changes.told)
         if changes.events:
             await insert_events(self._connection, changes.events, self._partitions)
+        await audit.append(self._connection, changes.audit)
 
     async def _insert(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
         await insert_rows(self._connection, table, values)

@@ -55,3 +55,9 @@ class Exceptions(msgspec.Struct, frozen=True):
     """Work items, newest first."""
 
     exceptions: tuple[ExceptionRecord, ...]
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What an import came to, in words."""
+
+    reason: str

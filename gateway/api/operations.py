@@ -17,7 +17,7 @@ from handlers.directory import Directory
 from store.gate_port import Gate, GateClosed
 from store.readers import Reader
 from store.records import Level
-from store.tokens import TokenRow, TokenStore
+from store.tokens import Actor, TokenRow, TokenStore
 
 encode = msgspec.json.encode
 _FEW = 5
@@ -62,15 +62,21 @@ def tokens_routes(
 
     @post("/", summary="Make a token; shown once", name="tokens.create", status_code=201)
     async def create(request: Anything) -> dict[str, Any]:
-        (await tokens.of(request)).must(OPERATOR)
+        principal = await tokens.of(request)
+        principal.must(OPERATOR)
         new = await read(request, NewToken)
+        if not (new.note + "".join(new.scopes)).isprintable():
+            raise Rejected("scopes and note must be printable text")
         row = TokenRow(new_id(), new.scopes, new.note, to_us(clock.now()))
-        return {"id": row.id, "token": await store.create(row), "scopes": list(row.scopes)}
+        made = await store.create(row, Actor(principal.name, principal.token_id))
+        return {"id": row.id, "token": made, "scopes": list(row.scopes)}
 
     @delete("/{token_id:str}", summary="Revoke a token", name="tokens.revoke", status_code=204)
     async def revoke(request: Anything, token_id: FromPath[str]) -> None:
-        (await tokens.of(request)).must(OPERATOR)
-        if not await store.revoke(token_id, to_us(clock.now())):
+        principal = await tokens.of(request)
+        principal.must(OPERATOR)
+        by = Actor(principal.name, principal.token_id)
+        if not await store.revoke(token_id, to_us(clock.now()), by):
             raise NotFound(f"there is no live token {token_id}")
         tokens.forget()
         close_sessions(token_id)

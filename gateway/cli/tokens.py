@@ -16,12 +16,13 @@ from gateway.cli.offline import open_tokens
 from gateway.cli.output import json_option, show_json
 from gateway.cli.roles import instance_options
 from gateway.running import Running
-from store.tokens import TokenRow
+from store.tokens import Actor, TokenRow
 
 _SCOPE: Final = re.compile(r"operator|orders:(read|write)|board:(\*|[!-~]{1,100})")
 _FORMS: Final = "operator, orders:read, orders:write, board:<location> or board:*"
 _NOTE_CHARACTERS_MAX: Final = 100
 _SCOPES_MAX: Final = 50
+_BY: Final = Actor("imv token")
 
 
 class Scope(click.ParamType[str]):
@@ -100,12 +101,12 @@ async def _create_offline(instance: Instance, scopes: tuple[str, ...], note: str
     now = SystemClock().now()
     row = TokenRow(IdFactory().new(to_ms(now)), scopes, note, to_us(now))
     async with open_tokens(instance) as store:
-        return {"id": row.id, "token": await store.create(row), "scopes": list(scopes)}
+        return {"id": row.id, "token": await store.create(row, _BY), "scopes": list(scopes)}
 
 
 async def _revoke_offline(instance: Instance, token_id: str) -> None:
     async with open_tokens(instance) as store:
-        if not await store.revoke(token_id, to_us(SystemClock().now())):
+        if not await store.revoke(token_id, to_us(SystemClock().now()), _BY):
             raise NotFound(f"there is no live token {token_id}")
 
 

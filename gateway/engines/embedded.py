@@ -34,6 +34,7 @@ def running_engines(settings: EngineSettings, folder: DataFolder) -> Iterator[En
         database = settings.database or sqlite_url(folder.path)
         children: list[Child] = []
         redis_url, nats_urls, store_bytes = settings.redis, settings.nats, 0
+        readers: tuple[str, ...] = ()
         if not redis_url:
             redis = RedisServer(folder.path, folder.runtime, inherit=(folder.lock,))
             children.append(_started(stack, redis))
@@ -42,7 +43,9 @@ def running_engines(settings: EngineSettings, folder: DataFolder) -> Iterator[En
             nats = NatsServer(folder.path, inherit=(folder.lock,))
             children.append(_started(stack, nats))
             nats_urls, store_bytes = (nats.url,), nats.store_bytes
-        yield Engines(Urls(database, redis_url, nats_urls, store_bytes), tuple(children))
+            readers = (nats.reader_url,)
+        urls = Urls(database, redis_url, nats_urls, store_bytes, readers)
+        yield Engines(urls, tuple(children))
 
 
 def sqlite_url(folder: Path, name: str = "imv.db") -> str:

@@ -31,8 +31,24 @@ listen: "{host}:{port}"
 max_payload: {payload}
 write_deadline: "5s"
 authorization {{
-  user: {user}
-  password: "{password}"
+  users: [
+    {{
+      user: {user}
+      password: "{password}"
+      permissions: {{
+        publish: ["imv.v1.>", "imv.relay.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"]
+        subscribe: ["imv.v1.>", "_INBOX.>"]
+      }}
+    }}
+    {{
+      user: {reader}
+      password: "{reader_password}"
+      permissions: {{
+        publish: {reads}
+        subscribe: ["imv.v1.>", "_INBOX.>"]
+      }}
+    }}
+  ]
 }}
 jetstream {{
   store_dir: {store}
@@ -41,6 +57,26 @@ jetstream {{
   max_memory_store: {memory_bytes}
 }}
 """
+
+
+READER: Final = "reader"
+"""The user of the hub and of ordinary consumers: it reads the stream, and changes nothing."""
+_READS: Final = (
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.INFO.IMV",
+    "$JS.API.STREAM.MSG.GET.IMV",
+    "$JS.API.DIRECT.GET.IMV",
+    "$JS.API.DIRECT.GET.IMV.>",
+    "$JS.API.CONSUMER.*.IMV",
+    "$JS.API.CONSUMER.*.IMV.>",
+    "$JS.API.CONSUMER.DURABLE.CREATE.IMV.>",
+    "$JS.API.CONSUMER.MSG.NEXT.IMV.>",
+    "$JS.ACK.IMV.>",
+    "$JS.ACK.*.*.IMV.>",
+    "$JS.FC.>",
+)
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,6 +89,7 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     name: str
     user: str
     password: str
+    reader_password: str = ""
     store_bytes: int
     port: int
 
@@ -85,9 +122,14 @@ class NatsServer(Child):
 
     @property
     def url(self) -> str:
-        """The address for any NATS client on this machine, credentials included."""
+        """The address for who writes the stream (the relay) or looks after it, credentials included."""
         me = self.identity
         return f"nats://{me.user}:{me.password}@{HOST}:{me.port}"
+
+    @property
+    def reader_url(self) -> str:
+        """The address for who only reads the stream, credentials included."""
+        return f"nats://{READER}:{self.identity.reader_password}@{HOST}:{self.identity.port}"
 
     @property
     def store_bytes(self) -> int:
@@ -108,6 +150,9 @@ class NatsServer(Child):
             payload=PAYLOAD_BYTES_MAX,
             user=self.identity.user,
             password=self.identity.password,
+            reader=READER,
+            reader_password=self.identity.reader_password,
+            reads=json.dumps(_READS),
             store=json.dumps(str(self._data / "nats")),
             store_bytes=self.identity.store_bytes,
             memory_bytes=MEMORY_BYTES_MAX,
@@ -146,6 +191,8 @@ def _settle(data: Path, port: int) -> Identity:
     if not port:
         port = known.port if known and _is_free(known.port) else _free_port()
     identity = msgspec.structs.replace(known, port=port) if known else _new_identity(data, port)
+    if not identity.reader_password:  # a folder of before there was one
+        identity = msgspec.structs.replace(identity, reader_password=secrets.token_hex(24))
     write_private(file, msgspec.json.encode(identity).decode())
     return identity
 

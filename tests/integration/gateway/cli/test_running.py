@@ -122,3 +122,21 @@ def test_the_credential_is_for_its_owner_alone(running_instance: Place) -> None:
     folder = running_instance.folder / "var"
     assert read_running(folder)
     assert (folder / "run.json").stat().st_mode & 0o077 == 0
+
+
+def test_what_is_done_by_hand_stands_in_an_unbroken_audit_log(running_instance: Place) -> None:
+    stock = running_instance.file("audited.csv", STOCK)
+    assert running_instance.imv("stock", "import", stock).code == 0
+    made = running_instance.imv("token", "create", "--scope", "board:S-001", "--json").json
+    assert running_instance.imv("token", "revoke", made["id"]).code == 0
+    entries = running_instance.imv("audit", "list", "--limit", "3", "--json").json["entries"]
+    assert [one["action"] for one in entries] == ["token.revoke", "token.create", "stock.import"]
+    assert {one["actor"] for one in entries} == {"imv run"}
+    assert made["token"] not in str(entries)
+    done = running_instance.imv("audit", "verify", "--json")
+    assert (done.code, done.json["sound"]) == (0, True)
+    assert running_instance.imv("audit", "verify", "--noted", done.json["head"]).code == 0
+    number, _, digest = done.json["head"].partition(":")
+    wrong = running_instance.imv("audit", "verify", "--noted", f"{number}:{digest[::-1]}")
+    assert (wrong.code, "not the one that was noted" in wrong.err) == (1, True)
+    assert "token.revoke" in running_instance.imv("audit", "list", NO_COLOR="1").out

@@ -1,5 +1,6 @@
 """Redis and NATS: where they listen, what they promise, what they say when it cannot work."""
 
+import asyncio
 import json
 import re
 import shutil
@@ -241,9 +242,9 @@ def test_redis_syncs_every_write_before_it_answers(own_redis: RedisServer, tmp_p
 async def _publish(url: str) -> None:
     client = await nats.connect(url)
     streams = client.jetstream()
-    await streams.add_stream(StreamConfig(name="X", subjects=["x.>"]))
+    await streams.add_stream(StreamConfig(name="X", subjects=["imv.v1.>"]))
     for number in range(20):
-        await streams.publish(f"x.{number}", b"")
+        await streams.publish(f"imv.v1.x.{number}", b"")
     await client.close()
 
 
@@ -251,3 +252,34 @@ async def _publish(url: str) -> None:
 def test_nats_syncs_every_event_before_it_answers(own_nats: NatsServer, tmp_path: Path) -> None:
     syncs = syncs_of(own_nats.pid, tmp_path / "trace", lambda: apart(_publish(own_nats.url)))
     assert syncs >= 20
+
+
+async def test_who_reads_the_stream_may_not_write_or_delete_it(own_nats: NatsServer) -> None:
+    writer, refused = await nats.connect(own_nats.url), asyncio.Event()
+
+    async def hear(error: Exception) -> None:
+        if "permissions violation" in str(error).lower():
+            refused.set()
+
+    reader = await nats.connect(own_nats.reader_url, error_cb=hear)
+    try:
+        await writer.jetstream().add_stream(name="IMV", subjects=["imv.v1.>", "imv.relay.>"])
+        await writer.jetstream().publish("imv.v1.order.routed.1", b"{}")
+        pulled = await reader.jetstream().subscribe("imv.v1.>", stream="IMV", ordered_consumer=True)
+        assert (await pulled.next_msg(5)).data == b"{}"
+        for subject in (
+            "imv.v1.order.routed.1",
+            "imv.relay.1",
+            "$JS.API.STREAM.DELETE.IMV",
+            "other",
+        ):
+            refused.clear()
+            await reader.publish(subject, b"{}")
+            await asyncio.wait_for(refused.wait(), 5)
+        refused.clear()
+        await reader.subscribe("imv.relay.>")
+        await asyncio.wait_for(refused.wait(), 5)
+        assert (await writer.jetstream().stream_info("IMV")).state.messages == 1
+    finally:
+        await reader.close()
+        await writer.close()
