@@ -153,7 +153,7 @@ async def test_a_hold_needs_a_key_and_a_repeat_gets_the_first_answer(
 ) -> None:
     client.headers.update(at.bearer(instance.ready["token"]))
     await at.gate_open(instance.http)
-    await at.stock(instance.http, instance.ready["token"], W_001=5)
+    await at.stock(instance.http, instance.ready["token"], W_001=500)  # others may be served first
     asked = {"market": "uk", "lines": [{"sku": "SKU-1", "quantity": 2}]}
     assert (await client.post("/v1/holds", json=asked)).status_code == 400
     key = {"idempotency-key": '"hold-1"'}
