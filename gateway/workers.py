@@ -31,6 +31,7 @@ class Workers:
         self._count = count
         self._work = work
         self._pids: set[int] = set()
+        self._told: set[int] = set()
         self._stopping = False
 
     def run(self, ready: Callable[[], None]) -> None:
@@ -89,12 +90,14 @@ class Workers:
                 os.kill(pid, signal.SIGKILL)
 
     def _stop(self, _number: int, _frame: object) -> None:
+        """Tell each worker once: a second signal would end it in the middle of its work."""
         self._stopping = True
-        for pid in self._pids:
+        for pid in self._pids - self._told:
+            self._told.add(pid)
             os.kill(pid, signal.SIGTERM)
 
     def _end(self) -> None:
-        """Wait for all; whoever is still there was told to stop before."""
+        """Wait for all, and tell whoever has not been told."""
         self._stop(signal.SIGTERM, None)
         for pid in self._pids:
             os.waitpid(pid, 0)

@@ -212,13 +212,15 @@ class Hub:
         raise EngineDown("the stream ended")
 
     def _skip_to(self, end: StreamPosition) -> None:
-        """Pass over events that nobody watches; somebody who came meanwhile gets them all."""
+        """Pass over events that nobody has watched; who came meanwhile begins with a snapshot here."""
         if end.created == self._created and end.last_sequence < self._at:
             self._begin(end)
-        else:
-            self._found(end)
-        if not self._watched.is_set():
+            return
+        self._found(end)
+        if end.last_sequence > self._at:
             self._at = end.last_sequence
+            for channel in self._channels:
+                self._reload(channel)
 
     def _take(self, item: Delivered | Disconnected | Restarted | Connected) -> None:
         match item:

@@ -11,14 +11,14 @@ import nats
 from nats.aio.client import Client
 
 from config.limits import PARTITIONS, RELAY_BATCH_MAX
-from outbox.event import Event
+from outbox.event import SUBJECTS, Event
 from outbox.message import Message, headers_of
 from tests.bench.process import Failed
 
 STREAM: Final = "RAW"
 _CONFIG: Final = {
     "name": STREAM,
-    "subjects": ["raw.>"],
+    "subjects": [SUBJECTS],
     "storage": "file",
     "retention": "limits",
     "discard": "new",
@@ -116,7 +116,7 @@ async def _single(client: Client, messages: Sequence[Message]) -> None:
 
 def _messages(events: Sequence[Event]) -> list[Message]:
     return [
-        Message(f"raw.{one.subject}", one.id, one.type, one.at_us, one.data, one.traceparent)
+        Message(one.subject, one.id, one.type, one.at_us, one.data, one.traceparent)
         for one in events
     ]
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 import nats
+from nats.js.errors import NotFoundError
 
 from tests.bench.books import Books
 from tests.bench.process import Failed
@@ -28,6 +29,25 @@ async def drained(url: str, books: Books, count: int) -> Drained:
         return await _drained(client.jetstream(), books, count)
     finally:
         await client.close()
+
+
+async def made(url: str) -> None:
+    """Wait until the relay has made its stream."""
+    client = await nats.connect(url)
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            while not await _is_there(client.jetstream()):  # noqa: ASYNC110 - it can only be looked at
+                await asyncio.sleep(_LOOK_S)
+    finally:
+        await client.close()
+
+
+async def _is_there(streams: Any) -> bool:
+    try:
+        await streams.stream_info("IMV")
+    except NotFoundError:
+        return False
+    return True
 
 
 async def _drained(streams: Any, books: Books, count: int) -> Drained:

@@ -26,7 +26,7 @@ SEED: Final = 4
 SECONDS: Final = 1.5
 PER_S: Final = 24.0
 SPREAD_S: Final = 1.0
-DEATH_S: Final = 40.0
+DEATH_S: Final = 90.0
 
 
 class Step(NamedTuple):

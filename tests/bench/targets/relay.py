@@ -14,7 +14,7 @@ from tests.bench.raw_publishing import make_stream, publish_batches, publish_sin
 from tests.bench.report import Finding, judged
 from tests.bench.rounds import alternate, middle, ratio
 from tests.bench.servers import configure, migrated
-from tests.bench.stream_watch import Drained, drained
+from tests.bench.stream_watch import Drained, drained, made
 from tests.engines import running_nats
 
 OF_RAW, OF_SINGLE = 0.7, 5.0
@@ -31,6 +31,7 @@ def run(plan: Plan) -> list[Finding]:
     books = Books(database)
     with ExitStack() as stack:
         nats = stack.enter_context(running_nats(folder / "nats"))
+        other = stack.enter_context(running_nats(folder / "other"))
         config = configure(folder, {"database": database, "redis": _NO_REDIS, "nats": [nats.url]})
         arguments = ("gateway", "relay", "--config", str(config))
         relay = stack.enter_context(Process(folder / "relay.log", *arguments))
@@ -45,14 +46,15 @@ def run(plan: Plan) -> list[Finding]:
 
         def raw() -> float:
             with uvloop_runner() as runner:
-                return runner.run(publish_batches(nats.url, sample_events(events)))
+                return runner.run(publish_batches(other.url, sample_events(events)))
 
         def single() -> float:
             with uvloop_runner() as runner:
-                return runner.run(publish_singly(nats.url, sample_events(singles)))
+                return runner.run(publish_singly(other.url, sample_events(singles)))
 
         with uvloop_runner() as runner:
-            runner.run(make_stream(nats.url))
+            runner.run(make_stream(other.url))
+            runner.run(made(nats.url))
         relayed(events // 10)
         figures = alternate({"relay": relayed, "raw": raw, "single": single}, plan.rounds)
         check(
