@@ -2,9 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import event, update
 from sqlalchemy.engine import URL, make_url
@@ -35,6 +35,7 @@ _POSTGRES_SETTINGS = {
     "idle_in_transaction_session_timeout": "30000",
     "application_name": "imv",
 }
+T = TypeVar("T")
 STATEMENT_S: Final = 30.0
 """How long one statement may take on PostgreSQL; then the server gives it up."""
 _NETWORK_S: Final = 5.0
@@ -110,14 +111,18 @@ class Database:
     async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         with translated(self._place):
             async with engine.connect() as connection:
-                transaction = await connection.begin()
+                transaction = await _to_the_end(_begun(connection))
                 try:
                     yield connection
                 except BaseException:
                     with _quiet_rollback():
-                        await transaction.rollback()
+                        await _to_the_end(transaction.rollback())
                     raise
                 await _commit(transaction, self._place)
+
+
+async def _begun(connection: AsyncConnection) -> AsyncTransaction:
+    return await connection.begin()
 
 
 @contextmanager
@@ -130,22 +135,29 @@ def _quiet_rollback() -> Iterator[None]:
 
 
 async def _commit(transaction: AsyncTransaction, place: str) -> None:
-    """Commit to the end, also when the caller is cancelled meanwhile.
+    """Commit; an error says what is known of it."""
+    try:
+        await _to_the_end(transaction.commit())
+    except Exception as failure:
+        raise _of_commit(failure, place) from failure
 
-    Leaving earlier would give the connection back to the pool while its commit is under way.
+
+async def _to_the_end(step: Awaitable[T]) -> T:
+    """Finish a step of a transaction, also when the caller is cancelled meanwhile.
+
+    Leaving earlier would give the connection back to the pool while its step is under way, and a second
+    cancellation during a rollback would leave the database locked.
     """
-    commit = asyncio.ensure_future(transaction.commit())
+    work = asyncio.ensure_future(step)
     cancelled: asyncio.CancelledError | None = None
-    while not commit.done():
+    while not work.done():
         try:
-            await asyncio.wait({commit})
+            await asyncio.wait({work})
         except asyncio.CancelledError as error:
             cancelled = error
-    failure = commit.exception()
     if cancelled is not None:
-        raise cancelled from failure
-    if failure is not None:
-        raise _of_commit(failure, place) from failure
+        raise cancelled from work.exception()
+    return work.result()
 
 
 def _of_commit(failure: BaseException, place: str) -> BaseException:
