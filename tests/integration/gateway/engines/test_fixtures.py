@@ -31,9 +31,9 @@ async def _make_stream(url: str) -> int:
     streams = client.jetstream()
     before = len(await streams.streams_info())
     await streams.add_stream(
-        StreamConfig(name="X", subjects=["x.>"], deny_delete=True, deny_purge=True)
+        StreamConfig(name="X", subjects=["imv.v1.>"], deny_delete=True, deny_purge=True)
     )
-    await streams.publish("x.1", b"left over")
+    await streams.publish("imv.v1.x.1", b"left over")
     await client.close()
     return before
 
