@@ -68,7 +68,9 @@ async def _a_revoked_token_is_cut_off_in_every_worker(http: str, token: str) -> 
 
 @asynccontextmanager
 async def _stream(http: str, token: str) -> AsyncIterator[websockets.ClientConnection]:
-    async with websockets.connect(f"{http.replace('http', 'ws', 1)}/v1/stream") as stream:
+    url = f"{http.replace('http', 'ws', 1)}/v1/stream"
+    # Nobody takes the frames here: with the library's bound of 16 it would not read on to the close.
+    async with websockets.connect(url, max_queue=None) as stream:
         await stream.send(f'{{"type":"hello","token":"{token}","topics":["board:S-001"]}}')
         assert '"welcome"' in str(await stream.recv())
         yield stream
