@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -141,7 +142,8 @@ class PowerCut:
             base = name.rpartition("/")[2]
             if base in _DATABASE:
                 (self._folder / base).write_bytes(file.safe if safe else file.seen)
-        with sqlite3.connect(self._folder / _DATABASE[0]) as database:
+        # Closed here: one that is collected later takes its files along while the next looks at them.
+        with closing(sqlite3.connect(self._folder / _DATABASE[0])) as database:
             try:
                 return {row[0] for row in database.execute(question)}
             except sqlite3.DatabaseError as error:
@@ -149,8 +151,6 @@ class PowerCut:
                 if safe or "no such table" in str(error):
                     return set()
                 raise
-            finally:
-                database.rollback()
 
 
 def _is_watched(file: str) -> bool:
