@@ -40,8 +40,9 @@ class IdFactory:
             stamp = max(now_ms << 12, self._last + 1)
             self._last = stamp
             random = self._eight_bytes()
-        tail = (2 << 62) | (int.from_bytes(random, "big") >> 2)
-        digits = f"{stamp >> 12:012x}7{stamp & 0xFFF:03x}{tail:016x}"
+        head = (stamp >> 12) << 16 | 7 << 12 | stamp & 0xFFF
+        tail = 2 << 62 | int.from_bytes(random, "big") >> 2
+        digits = f"{head << 64 | tail:032x}"
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def _eight_bytes(self) -> bytes:

@@ -1,6 +1,8 @@
 """Money: integers in minor units with their currency; provider forms are translated exactly."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -13,6 +15,8 @@ _WHOLE = frozenset(
     | {"UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"}
 )
 _THREE_PLACES = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+_EXACT: Final = Context(prec=28, traps=[Inexact, InvalidOperation])
+"""Digits that would have to be rounded are an error here, never rounded."""
 
 
 class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +32,7 @@ class Money(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Money(self.amount_minor + other.amount_minor, self.currency)
 
 
+@lru_cache(maxsize=256)
 def exponent_of(currency: str) -> int:
     """Return how many decimal places the currency has: 0, 2 or 3."""
     code = currency.upper()
@@ -56,14 +61,16 @@ def minor_from_decimal(text: str | Decimal, currency: str) -> int:
     """
     try:
         value = Decimal(text)
-        if not value.is_finite() or abs(value) > AMOUNT_MINOR_MAX:
-            raise Unreadable("an amount is not a finite number in range")
-        scaled = value.scaleb(exponent_of(currency))
-        whole = int(scaled)
+        if (
+            not -AMOUNT_MINOR_MAX <= value <= AMOUNT_MINOR_MAX
+        ):  # first: it may have a million digits
+            raise Unreadable("an amount is out of range")
+        scaled = _EXACT.scaleb(value, exponent_of(currency))
+        whole = int(_EXACT.to_integral_exact(scaled))
+    except Inexact as error:
+        raise Unreadable(f"an amount is finer than the smallest unit of {currency}") from error
     except (InvalidOperation, ValueError, TypeError) as error:
         raise Unreadable("an amount is not a number") from error
-    if whole != scaled:
-        raise Unreadable(f"an amount is finer than the smallest unit of {currency}")
     return bounded(whole)
 
 

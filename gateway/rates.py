@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -47,7 +48,11 @@ class Rates:
 
 def address_of(client: object) -> str:
     """Return whom a client's requests are counted for: its address, of IPv6 its network of 64 bits."""
-    host = str(client[0]) if isinstance(client, tuple | list) and client else ""
+    return _network_of(str(client[0]) if isinstance(client, tuple | list) and client else "")
+
+
+@lru_cache(maxsize=4096)
+def _network_of(host: str) -> str:
     try:
         parsed = ip_address(host)
     except ValueError:

@@ -59,12 +59,14 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Count the address, too."""
-        self._count(len(url))
+        self._head_bytes += len(url)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count a header, and drop one that stands behind the body."""
-        self._count(len(name) + len(value) + _LINE_BYTES)
+        self._head_bytes += len(name) + len(value) + _LINE_BYTES
+        if self._head_bytes > HEADER_BYTES_MAX:
+            self._stop(HeadTooLarge())
         if not self._in_head:
             return
         super().on_header(name, value)
@@ -113,11 +115,6 @@ class EdgeProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words say less
         """Answer what the parser refused, or what stopped it, as a problem."""
         self._refuse(self._refusal or Unreadable("this is not an HTTP request; check its form"))
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > HEADER_BYTES_MAX:
-            self._stop(HeadTooLarge())
 
     def _stop(self, refusal: ImvError) -> None:
         """End the parsing; httptools turns an error of a callback into one of its own."""

@@ -4,9 +4,11 @@ What runs for every batch goes this way: building, binding and reading a stateme
 thirty times what the driver does (decision 0009). Transactions, pools and everything rarer stay there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from typing import Any, Final
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
+from operator import itemgetter
+from typing import Any, Final, TypeVar
 
 import aiosqlite
 import asyncpg
@@ -16,6 +18,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 Row = Sequence[Any]
+Asked = Sequence[tuple[Any, ...]]
+"""The rows that a statement is asked about."""
+Insert = tuple[Table, Sequence[Mapping[str, Any]]]
+Result = TypeVar("Result")
 TEXT, NUMBER = "text", "bigint"
 _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # the dialect has no types
 
@@ -35,15 +41,30 @@ class Statement:
         self.sqlite = sql.format(asked=_of_json(columns))
         self.postgresql = sql.format(asked=_of_arrays(columns)) + postgresql_ending
 
-    async def ask(
-        self, connection: AsyncConnection, rows: Sequence[tuple[Any, ...]]
-    ) -> Sequence[Row]:
+    async def ask(self, connection: AsyncConnection, rows: Asked) -> Sequence[Row]:
         """Run it for these rows; nothing is run for none."""
-        if not rows:
-            return ()
-        if connection.dialect.name == "postgresql":
-            return await fetch(connection, self.postgresql, *map(list, zip(*rows, strict=True)))
-        return await fetch(connection, self.sqlite, msgspec.json.encode(rows).decode())
+        return (await ask_all(connection, [(self, rows)]))[0]
+
+
+async def ask_all(
+    connection: AsyncConnection, questions: Sequence[tuple[Statement, Asked]]
+) -> list[Sequence[Row]]:
+    """Run statements one after the other, each for its rows, and return what each found."""
+    driver = await _driver_of(connection)
+    if isinstance(driver, aiosqlite.Connection):
+        told = [
+            (one.sqlite, msgspec.json.encode(rows).decode()) if rows else None
+            for one, rows in questions
+        ]
+        return (
+            await _in_one_turn(driver, partial(_fetch_each, told))
+            if any(told)
+            else [()] * len(told)
+        )
+    return [
+        await driver.fetch(one.postgresql, *map(list, zip(*rows, strict=True))) if rows else ()
+        for one, rows in questions
+    ]
 
 
 async def fetch(connection: AsyncConnection, sql: str, *parameters: Any) -> Sequence[Row]:
@@ -54,27 +75,52 @@ async def fetch(connection: AsyncConnection, sql: str, *parameters: Any) -> Sequ
     return await driver.fetch(sql, *parameters)
 
 
-async def insert_rows(
-    connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Insert rows that all have the same columns."""
-    if not rows:
-        return
-    names = tuple(rows[0])
+async def insert_rows(connection: AsyncConnection, inserts: Sequence[Insert]) -> None:
+    """Insert rows into tables, in this order; the rows of one table all have the same columns."""
     driver = await _driver_of(connection)
+    full = [(table, tuple(rows[0]), rows) for table, rows in inserts if rows]
     if isinstance(driver, aiosqlite.Connection):
-        values = [tuple(row[name] for name in names) for row in rows]
-        cursor = await driver.executemany(_insert_values(table, names), values)
-        await cursor.close()
-    else:
+        told = [
+            (_insert_values(table, names), list(map(_reader(names), rows)))
+            for table, names, rows in full
+        ]
+        if told:
+            await _in_one_turn(driver, partial(_insert_each, told))
+        return
+    for table, names, rows in full:
         arrays = [[row[name] for row in rows] for name in names]
         await driver.execute(_insert_arrays(table, names), *arrays)
+
+
+async def _in_one_turn(
+    driver: aiosqlite.Connection, work: Callable[[sqlite3.Connection], Result]
+) -> Result:
+    """Run several statements in one turn of the connection's thread.
+
+    Each turn costs more than most statements; aiosqlite has no public way to have several in one.
+    """
+    run: Callable[[Callable[[], Result]], Awaitable[Result]] = driver._execute  # noqa: SLF001 - see above
+    return await run(lambda: work(driver._conn))  # noqa: SLF001
+
+
+def _fetch_each(
+    told: Sequence[tuple[str, str] | None], database: sqlite3.Connection
+) -> list[Sequence[Row]]:
+    return [database.execute(one[0], (one[1],)).fetchall() if one else () for one in told]
+
+
+def _insert_each(
+    told: Sequence[tuple[str, Sequence[tuple[Any, ...]]]], database: sqlite3.Connection
+) -> None:
+    for sql, values in told:
+        database.executemany(sql, values)
 
 
 async def _driver_of(
     connection: AsyncConnection,
 ) -> "aiosqlite.Connection | asyncpg.Connection[Any]":
-    raw = (await connection.get_raw_connection()).driver_connection
+    assert connection.sync_connection is not None  # it is open
+    raw = connection.sync_connection.connection.driver_connection
     if isinstance(raw, aiosqlite.Connection):
         return raw
     assert isinstance(raw, asyncpg.Connection)
@@ -82,6 +128,14 @@ async def _driver_of(
         # SQLAlchemy begins with its own first statement only.
         await connection.exec_driver_sql("SELECT 1")
     return raw
+
+
+@cache
+def _reader(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Return what reads these columns of a row, in this order."""
+    if len(names) == 1:
+        return lambda row: (row[names[0]],)
+    return itemgetter(*names)
 
 
 @cache

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox.driver import fetch, insert_rows
+from outbox.driver import Insert, fetch, insert_rows
 from outbox.event import Event
 from outbox.message import Batch, Message
 from outbox.table import outbox, outbox_pending
@@ -114,15 +114,21 @@ async def insert_events(
     connection: AsyncConnection, events: Sequence[Event], partitions: int
 ) -> None:
     """Append events in the given order, inside the caller's transaction."""
+    await insert_rows(connection, await event_rows(connection, events, partitions))
+
+
+async def event_rows(
+    connection: AsyncConnection, events: Sequence[Event], partitions: int
+) -> list[Insert]:
+    """Take positions for events and return their rows, for whoever inserts others with them."""
     if not events:
-        return
+        return []
     positions = await _next_positions(connection, len(events))
     rows = [
         _row(event, position, partitions) for event, position in zip(events, positions, strict=True)
     ]
     pending = [{"partition": row["partition"], "position": row["position"]} for row in rows]
-    await insert_rows(connection, outbox, rows)
-    await insert_rows(connection, outbox_pending, pending)
+    return [(outbox, rows), (outbox_pending, pending)]
 
 
 async def load_batch(connection: AsyncConnection, batch: Batch) -> list[Message]:

@@ -194,6 +194,7 @@ def _open(url: URL, statement_s: float, *, write: bool) -> AsyncEngine:
         pool_size=1 if write else 4,
         max_overflow=0,
         pool_timeout=30,
+        pool_reset_on_return=None if write else "rollback",  # a transaction here always ends itself
     )
     event.listen(engine.sync_engine, "connect", _configure_writer if write else _configure_reader)
     event.listen(engine.sync_engine, "begin", _begin_immediate if write else _begin)
@@ -250,8 +251,8 @@ def _patiently(cursor: Any, pragma: str) -> None:
 
 
 def _begin_immediate(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    await_only(connection.connection.driver_connection.execute("BEGIN IMMEDIATE"))
 
 
 def _begin(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN")
+    await_only(connection.connection.driver_connection.execute("BEGIN"))

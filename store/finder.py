@@ -1,13 +1,13 @@
 """Reads everything of a lookup, with one statement for each kind that is asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.ids import FulfilmentId, HoldId, OrderId, Sku
-from outbox.driver import TEXT, Row, Statement
+from outbox.driver import TEXT, Row, Statement, ask_all
 from store import rows
 from store.ports import ExceptionFile, Found, FulfilmentFile, HoldFile, Lookup
 from store.tables import fulfilments, inbox, parked
@@ -65,90 +65,56 @@ _EXCEPTIONS: Final = _by(
 async def find(connection: AsyncConnection, lookup: Lookup) -> Found:
     """Read everything of the lookup; what is not there is missing from the answer."""
     found = Found()
-    read = _Reading(connection, lookup, found)
-    await read.messages()
-    await read.catalog()
-    await read.joins()
-    await read.orders()
-    await read.parked()
-    await read.holds()
-    await read.exceptions()
+    messages, items, skus, payments, owners, by_ref, waiting, holds, exceptions = await ask_all(
+        connection,
+        [
+            (_MESSAGES, sorted(lookup.messages)),
+            (_ITEMS, sorted(lookup.items)),
+            (_SKUS, _single(lookup.skus)),
+            (_PAYMENTS, sorted(lookup.payments)),
+            (_OWNERS, _single(lookup.fulfilments)),
+            (_ORDERS_BY_REF, sorted(lookup.orders)),
+            (_PARKED, sorted(lookup.parents)),
+            (_HOLDS, _single(lookup.holds)),
+            (_EXCEPTIONS, sorted(lookup.exceptions)),
+        ],
+    )
+    found.messages = {(row.source, row.key): row for row in map(rows.to_message, messages)}
+    found.sku_of_item = {(source, ref): Sku(sku) for source, ref, sku in items}
+    found.skus = {Sku(sku) for (sku,) in skus}
+    found.order_of_payment = {(source, ref): OrderId(order) for source, ref, order in payments}
+    found.order_of_fulfilment = {FulfilmentId(one): OrderId(order) for one, order in owners}
+    for one in map(rows.to_parked, waiting):
+        found.parked.setdefault(one.parent, []).append(one)
+    for hold_id, document, lock in holds:
+        found.holds[HoldId(hold_id)] = HoldFile(rows.decode_hold(document), lock)
+    for subject, code, document, lock in exceptions:
+        file = ExceptionFile(rows.decode_exception(document), lock)
+        found.exceptions[(subject, code)] = file
+    await _find_orders(connection, lookup, found, by_ref)
     return found
 
 
-class _Reading:
-    """The statements of one `find`, in the order in which one needs the other's results."""
-
-    def __init__(self, connection: AsyncConnection, lookup: Lookup, found: Found) -> None:
-        self._connection = connection
-        self._lookup = lookup
-        self._found = found
-
-    async def messages(self) -> None:
-        """Read the inbox rows of known keys."""
-        for row in await _MESSAGES.ask(self._connection, sorted(self._lookup.messages)):
-            message = rows.to_message(row)
-            self._found.messages[(message.source, message.key)] = message
-
-    async def catalog(self) -> None:
-        """Read what channels' item ids mean, and which SKUs there are (catalog or stock)."""
-        for source, ref, sku in await _ITEMS.ask(self._connection, sorted(self._lookup.items)):
-            self._found.sku_of_item[(source, ref)] = Sku(sku)
-        found = await _SKUS.ask(self._connection, _single(self._lookup.skus))
-        self._found.skus.update(Sku(sku) for (sku,) in found)
-
-    async def joins(self) -> None:
-        """Read which orders payments and fulfilments belong to."""
-        refs = sorted(self._lookup.payments)
-        for source, payment_ref, order_id in await _PAYMENTS.ask(self._connection, refs):
-            self._found.order_of_payment[(source, payment_ref)] = OrderId(order_id)
-        ids = _single(self._lookup.fulfilments)
-        for fulfilment_id, order_id in await _OWNERS.ask(self._connection, ids):
-            self._found.order_of_fulfilment[FulfilmentId(fulfilment_id)] = OrderId(order_id)
-
-    async def orders(self) -> None:
-        """Read the orders by the channels' ids and by ours, with their fulfilments."""
-        ids = {
-            *self._lookup.order_ids,
-            *self._found.order_of_payment.values(),
-            *self._found.order_of_fulfilment.values(),
-        }
-        found: dict[str, Row] = {}
-        for row in await _ORDERS_BY_REF.ask(self._connection, sorted(self._lookup.orders)):
-            found[row[0]] = row
-        for row in await _ORDERS_BY_ID.ask(self._connection, _single(ids - found.keys())):
-            found[row[0]] = row
-        groups = await self._groups(found)
-        for order_id, (_, document, history, undecided, lock) in found.items():
-            self._found.orders[OrderId(order_id)] = rows.to_order(
-                (document, history), tuple(groups.get(order_id, ())), undecided=undecided, lock=lock
-            )
-
-    async def _groups(self, order_ids: Iterable[str]) -> dict[str, list[FulfilmentFile]]:
-        groups: dict[str, list[FulfilmentFile]] = {}
-        for row in await _GROUPS.ask(self._connection, _single(order_ids)):
-            order_id, file = rows.to_fulfilment(row)
-            groups.setdefault(order_id, []).append(file)
-        return groups
-
-    async def parked(self) -> None:
-        """Read what waits for these parents, oldest first."""
-        for row in await _PARKED.ask(self._connection, sorted(self._lookup.parents)):
-            waiting = rows.to_parked(row)
-            self._found.parked.setdefault(waiting.parent, []).append(waiting)
-
-    async def holds(self) -> None:
-        """Read holds."""
-        ids = _single(self._lookup.holds)
-        for hold_id, document, lock in await _HOLDS.ask(self._connection, ids):
-            self._found.holds[HoldId(hold_id)] = HoldFile(rows.decode_hold(document), lock)
-
-    async def exceptions(self) -> None:
-        """Read the exceptions that are open for a subject and code."""
-        keys = sorted(self._lookup.exceptions)
-        for subject, code, document, lock in await _EXCEPTIONS.ask(self._connection, keys):
-            file = ExceptionFile(rows.decode_exception(document), lock)
-            self._found.exceptions[(subject, code)] = file
+async def _find_orders(
+    connection: AsyncConnection, lookup: Lookup, found: Found, by_ref: Sequence[Row]
+) -> None:
+    """Read the orders that are asked for by our ids and by what belongs to them, with fulfilments."""
+    orders = {row[0]: row for row in by_ref}
+    ids = {
+        *lookup.order_ids,
+        *found.order_of_payment.values(),
+        *found.order_of_fulfilment.values(),
+    }
+    for row in await _ORDERS_BY_ID.ask(connection, _single(ids - orders.keys())):
+        orders[row[0]] = row
+    groups: dict[str, list[FulfilmentFile]] = {}
+    for row in await _GROUPS.ask(connection, _single(orders)):
+        order_id, file = rows.to_fulfilment(row)
+        groups.setdefault(order_id, []).append(file)
+    for order_id, (_, document, history, undecided, lock) in orders.items():
+        found.orders[OrderId(order_id)] = rows.to_order(
+            (document, history), tuple(groups.get(order_id, ())), undecided=undecided, lock=lock
+        )
 
 
 def _single(values: Iterable[str]) -> list[tuple[str]]:

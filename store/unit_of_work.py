@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config.errors import Conflict
 from config.ids import LocationId, MarketId, OperationId, Sku, SourceId
 from outbox.driver import TEXT, Statement, insert_rows
-from outbox.statements import insert_events
+from outbox.statements import event_rows
 from store import audit, rows
 from store.availability import raise_versions, read_offers, write_told
 from store.engine import Database
@@ -53,6 +53,9 @@ WHERE commitments.source = asked.source AND commitments.sku = asked.sku
   AND commitments.location = asked.location""",
     {"source": TEXT, "sku": TEXT, "location": TEXT},
 )
+
+_File = tuple[int, dict[str, Any]]
+"""A row's lock as it was read, 0 for a new one, and its columns."""
 
 
 class SqlStore:
@@ -127,41 +130,30 @@ class SqlUnitOfWork:
         return await read_offers(self._connection, keys)
 
     async def write(self, changes: Changes) -> None:
-        """Write the rest, parents first."""
-        await self._insert(inbox, [rows.of_message(row) for row in changes.messages])
-        await self._write_orders(list(changes.orders.values()))
-        groups = changes.fulfilments.values()
-        await self._write_files(
-            fulfilments, [(g.lock, rows.of_fulfilment(g.fulfilment)) for g in groups]
-        )
-        await self._insert(stock_movements, [rows.of_movement(row) for row in changes.movements])
+        """Write the rest: first all rows that are new, parents first, then what changes."""
+        files = _files_of(changes)
+        inserts = [
+            (inbox, [rows.of_message(row) for row in changes.messages]),
+            *((table, _new(of_table)) for table, of_table in files),
+            (stock_movements, [rows.of_movement(row) for row in changes.movements]),
+            (parked, [rows.of_parked(row) for row in changes.parked]),
+            *await event_rows(self._connection, changes.events, self._partitions),
+        ]
+        await insert_rows(self._connection, inserts)
+        for table, of_table in files:
+            for lock, values in of_table:
+                if lock:
+                    await self._update(table, lock, values)
         await self._write_commitments(changes.commitments)
-        await self._write_files(holds, [(f.lock, rows.of_hold(f)) for f in changes.holds.values()])
-        await self._write_files(
-            exceptions, [(f.lock, rows.of_exception(f)) for f in changes.exceptions.values()]
-        )
         await self._write_payments(changes)
         await self._write_waiting(changes)
         await self._write_catalog(changes.catalog)
         await write_told(self._connection, changes.told)
-        if changes.events:
-            await insert_events(self._connection, changes.events, self._partitions)
         await audit.append(self._connection, changes.audit)
-
-    async def _insert(self, table: Table, values: Sequence[dict[str, Any]]) -> None:
-        await insert_rows(self._connection, table, values)
 
     async def _delete(self, column: Column[Any], values: Sequence[str]) -> None:
         if values:
             await self._connection.execute(delete(column.table).where(column.in_(values)))
-
-    async def _write_files(self, table: Table, files: list[tuple[int, dict[str, Any]]]) -> None:
-        """Insert what is new and update the rest under its lock, in one order for everybody."""
-        files = sorted(files, key=lambda file: str(file[1]["id"]))
-        await self._insert(table, [{**values, "lock": 1} for lock, values in files if not lock])
-        for lock, values in files:
-            if lock:
-                await self._update(table, lock, values)
 
     async def _update(self, table: Table, lock: int, values: dict[str, Any]) -> None:
         statement = (
@@ -172,15 +164,6 @@ class SqlUnitOfWork:
         result = await self._connection.execute(statement)
         if result.rowcount != 1:
             raise Conflict(f"{table.name} {values['id']} was changed by somebody else")
-
-    async def _write_orders(self, files: list[OrderFile]) -> None:
-        values = []
-        for file in files:
-            columns = rows.of_order(file)
-            if file.lock and columns["plan"] is None:
-                del columns["plan"]
-            values.append((file.lock, columns))
-        await self._write_files(orders, values)
 
     async def _write_commitments(self, changes: dict[tuple[SourceId, Cell], int]) -> None:
         values = [
@@ -206,7 +189,6 @@ class SqlUnitOfWork:
             await self._connection.execute(self._upsert(payments).on_conflict_do_nothing(), values)
 
     async def _write_waiting(self, changes: Changes) -> None:
-        await self._insert(parked, [rows.of_parked(row) for row in changes.parked])
         await self._delete(parked.c.id, changes.unparked)
         if changes.overdue:
             await self._connection.execute(
@@ -245,3 +227,33 @@ class SqlUnitOfWork:
     def _upsert(self, table: Table) -> Any:
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
         return dialect.insert(table)
+
+
+def _files_of(changes: Changes) -> list[tuple[Table, list[_File]]]:
+    """Return the rows that have a lock, parents first and in one order for everybody."""
+    groups = changes.fulfilments.values()
+    files = [
+        (orders, [(file.lock, _of_order(file)) for file in changes.orders.values()]),
+        (fulfilments, [(group.lock, rows.of_fulfilment(group.fulfilment)) for group in groups]),
+        (holds, [(file.lock, rows.of_hold(file)) for file in changes.holds.values()]),
+        (
+            exceptions,
+            [(file.lock, rows.of_exception(file)) for file in changes.exceptions.values()],
+        ),
+    ]
+    return [(table, sorted(of_table, key=_id_of)) for table, of_table in files]
+
+
+def _of_order(file: OrderFile) -> dict[str, Any]:
+    columns = rows.of_order(file)
+    if file.lock and columns["plan"] is None:
+        del columns["plan"]
+    return columns
+
+
+def _id_of(file: _File) -> str:
+    return str(file[1]["id"])
+
+
+def _new(files: list[_File]) -> list[dict[str, Any]]:
+    return [{**values, "lock": 1} for lock, values in files if not lock]
