@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,8 +32,12 @@ class SystemClock:
         return time.monotonic()
 
 
+@lru_cache(maxsize=256)
 def to_us(moment: datetime) -> int:
-    """Return whole microseconds since the epoch, the form in which times are stored."""
+    """Return whole microseconds since the epoch, the form in which times are stored.
+
+    A batch has one time for everything, and asks for it twenty times for each order.
+    """
     since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 

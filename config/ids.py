@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from functools import lru_cache
 from typing import Final, NewType
 
 _RANDOM_BYTES: Final = 4096
@@ -53,6 +54,7 @@ class IdFactory:
         return self._random[self._used - 8 : self._used]
 
 
+@lru_cache(maxsize=1024)
 def partition_of(ordering_key: str, partitions: int) -> int:
     """Return the partition, 0 up to partitions - 1, that all events of one ordering key share."""
     digest = hashlib.blake2b(ordering_key.encode(), digest_size=4).digest()

@@ -18,7 +18,18 @@ def test_a_major_amount_becomes_minor_units_of_its_currency(
     assert minor_from_decimal(text, currency) == minor
 
 
-@pytest.mark.parametrize("text", ["NaN", "Infinity", "1e400", "abc", "", "0.001", "1" * 40])
+@pytest.mark.parametrize(
+    ("text", "minor"), [("1." + "0" * 40, 100), ("0e999999", 0), ("1.2e2", 12000), ("-0.00", 0)]
+)
+def test_digits_that_say_nothing_change_nothing(text: str, minor: int) -> None:
+    assert minor_from_decimal(text, "USD") == minor
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["NaN", "sNaN", "Infinity", "1e400", "1e999999", "-1e999999", "1e-999999", "abc", "", "0.001"]
+    + ["1" * 40, "1." + "0" * 40 + "1", "0." + "9" * 30],
+)
 def test_what_is_no_exact_amount_is_refused(text: str) -> None:
     with pytest.raises(Unreadable):
         minor_from_decimal(text, "USD")
