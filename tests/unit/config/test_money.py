@@ -27,8 +27,11 @@ def test_digits_that_say_nothing_change_nothing(text: str, minor: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["NaN", "sNaN", "Infinity", "1e400", "1e999999", "-1e999999", "1e-999999", "abc", "", "0.001"]
-    + ["1" * 40, "1." + "0" * 40 + "1", "0." + "9" * 30],
+    [
+        *("NaN", "sNaN", "Infinity", "abc", "", "0.001"),
+        *("1e400", "1e999999", "-1e999999", "1e-999999"),
+        *("1" * 40, "1." + "0" * 40 + "1", "0." + "9" * 30),
+    ],
 )
 def test_what_is_no_exact_amount_is_refused(text: str) -> None:
     with pytest.raises(Unreadable):
