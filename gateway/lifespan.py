@@ -129,7 +129,7 @@ async def open_house(
         token_store = TokenStore(database)
         refusals = Rates(settings.gateway.refusals_per_s, clock)
         hub = Hub(subscriber, SqlSnapshots(reader), incarnation, clock)
-        metrics.screens.set_function(lambda: hub.sessions)
+        metrics.watch(asyncio.get_running_loop(), lambda: hub.sessions)
         health = Health(
             reader,
             stock.gate,

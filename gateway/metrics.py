@@ -1,5 +1,8 @@
 """Prometheus metrics; labels come from closed sets or from the configuration, never from senders."""
 
+from asyncio import AbstractEventLoop, all_tasks
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from config.ids import MarketId, SourceId
@@ -67,11 +70,17 @@ class Metrics:
             "imv_waiting", "Work that waits, by kind.", ("kind",), registry=registry
         )
         self.screens = Gauge("imv_screens", "Open stream sessions.", registry=registry)
+        self.tasks = Gauge("imv_tasks", "Tasks of the event loop.", registry=registry)
         self.fill = Gauge(
             "imv_stream_fill_ratio",
             "How full the event stream is; at 1 it refuses every event.",
             registry=registry,
         )
+
+    def watch(self, loop: AbstractEventLoop, sessions: Callable[[], int]) -> None:
+        """Count the loop's tasks, and the open sessions, whenever somebody asks."""
+        self.tasks.set_function(lambda: len(all_tasks(loop)))
+        self.screens.set_function(sessions)
 
     def webhook(self, source: SourceId, outcome: str, seconds: float) -> None:
         """Count one webhook; the source is a configured one, or `unknown`."""

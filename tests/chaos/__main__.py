@@ -71,6 +71,9 @@ def _tell(result: Result) -> None:
 )
 @click.option("--letters-per-s", default=LETTERS_PER_S, help="Purchases begun in a second.")
 @click.option("--faults-per-s", default=FAULTS_PER_S, help="Faults begun in a second.")
+@click.option(
+    "--spare-roles", is_flag=True, help="Never end gateway and relay, so that leaks add up."
+)
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep history and evidence here.")
 @click.option("--plan", "show_plan", is_flag=True, help="Print every fault and do nothing.")
 def run_command(  # noqa: PLR0913 - the options of the command
@@ -81,6 +84,7 @@ def run_command(  # noqa: PLR0913 - the options of the command
     workers: int,
     letters_per_s: float,
     faults_per_s: float,
+    spare_roles: bool,
     keep: Path | None,
     show_plan: bool,
 ) -> None:
@@ -95,6 +99,7 @@ def run_command(  # noqa: PLR0913 - the options of the command
         letters_per_s=letters_per_s,
         faults_per_s=faults_per_s,
         workers=workers,
+        spare_roles=spare_roles,
     )
     click.echo(storm.summary())
     if show_plan:
@@ -138,6 +143,7 @@ def _report(storm: Storm, outcome: Outcome) -> bool:
         f"{outcome.attempts} attempts, {outcome.answers} answers, {outcome.lost} lost, "
         f"{outcome.orders} orders, {outcome.events} events, {outcome.seconds:.0f} s"
     )
+    click.echo(outcome.held)
     if not outcome.violations:
         click.echo(f"every invariant holds (seed {storm.seed})")
         return True

@@ -18,6 +18,15 @@ from tests.integration.handlers import invariants
 _SECOND_US: Final = 1_000_000
 _LEVELS: Final = ("on_hand", "unavailable", "safety", "held", "allocated")
 _MANY: Final = 5
+MORE_FOR_EACH_PROCESS: Final[Mapping[str, int]] = {
+    "descriptors": 64,
+    "sockets": 48,
+    "threads": 16,
+    "tasks": 48,
+    "memory_bytes": 64 * 1024 * 1024,
+}
+"""What pools, caches and two open screens may add in each process of a role, however long it worked:
+the pools alone have 32 connections to Redis, 10 to a database, and a thread for each of SQLite's."""
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -262,6 +271,22 @@ def _gate(case: Case) -> Iterator[str]:
                 yield f"{level['sku']} at {level['location']}: gate {there}, ledger {ledger}"
 
 
+# I10
+
+
+def _leaks(case: Case) -> Iterator[str]:
+    """What a role holds after the storm is within a bound of what it held before any work."""
+    for role, before in case.evidence.held_before.items():
+        after = case.evidence.held_after.get(role)
+        if after is None:
+            yield f"the {role} is not there"
+            continue
+        for what, more in MORE_FOR_EACH_PROCESS.items():
+            had, has = getattr(before, what), getattr(after, what)
+            if has > had + more * after.processes:
+                yield f"the {role} holds {has} {what}, it began with {had}"
+
+
 CHECKS: Final[Mapping[str, Callable[[Case], Iterator[str]]]] = {
     "I1 never oversold, levels are the sum of movements": _stock,
     "I2 one order per idempotency key": _one_order,
@@ -272,6 +297,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], Iterator[str]]]] = {
     "I7 no hold outlives its expiry": _holds,
     "I8 every screen converges to the database": _screens,
     "I9 nothing badly signed has any effect": _forged,
+    "I10 nothing leaks": _leaks,
     "I12 gate and ledger agree when quiet": _gate,
 }
 

@@ -24,6 +24,7 @@ from store.tables import (
     stock_levels,
     stock_movements,
 )
+from tests.chaos.held import Held
 from tests.integration.outbox.relaying import stored
 
 Row = dict[str, Any]
@@ -71,9 +72,21 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     stream: list[Seen]
     screens: dict[str, dict[str, int]] = {}
     """By topic: each row's version as a screen shows it."""
+    held_before: dict[str, Held] = {}
+    """What each role held when it was ready and had taken nothing yet."""
+    held_after: dict[str, Held] = {}
     now_us: int = 0
     workers: int = 1
     """How many processes took webhooks; the movements of one are in the order of their times."""
+
+
+def compared(evidence: Evidence) -> str:
+    """Say what each role held before and after, for people."""
+    return "\n".join(
+        f"{role} held {before} at first, {evidence.held_after[role]} at last"
+        for role, before in evidence.held_before.items()
+        if role in evidence.held_after
+    )
 
 
 async def read_tables(database: Database) -> dict[str, list[Row]]:

@@ -21,6 +21,7 @@ from store.migrate import migrate
 from store.tokens import TokenRow, TokenStore
 from tests import engines
 from tests.chaos import shop
+from tests.chaos.held import Held, weigh_all
 from tests.chaos.roles import Role, Warm
 from tests.e2e import instance as at
 
@@ -79,6 +80,7 @@ class House:
         self.port = _free_port()
         self.config = self.configure({})
         self.workers = 1
+        self.held_before: dict[str, Held] = {}
         self.serve: Role | None = None
         self.relay: Role | None = None
 
@@ -102,6 +104,10 @@ class House:
         """Start the relay, armed if so asked; do not wait until it is ready."""
         self.relay = await self._start("relay", crash_at=crash_at)
         return self.relay
+
+    async def held(self) -> dict[str, Held]:
+        """Return what each role that runs holds now."""
+        return await weigh_all({"serve": self.serve, "relay": self.relay}, self.http, self.token)
 
     async def stop(self) -> None:
         """End both roles in order."""

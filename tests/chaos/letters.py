@@ -8,7 +8,7 @@ from typing import Final, Literal
 import msgspec
 
 from config.ids import SourceId
-from gateway.demo.bodies import shopify, square, standard_webhooks, stripe
+from gateway.demo.bodies import ebay, shopify, square, standard_webhooks, stripe
 from gateway.demo.bodies.sample import Document, Sample
 from gateway.demo.purchases import Bought, Purchase, Shoppers
 from tests.chaos import shop
@@ -18,10 +18,11 @@ API: Final = SourceId("api")
 EPOCH: Final = datetime(2030, 1, 2, 10, tzinfo=UTC)
 """When the purchases of every run are made: the bodies of a seed are the same on any day."""
 _KINDS: Final = {
-    "shop": 34,
+    "shop": 30,
     "till": 20,
     "sale": 8,
-    "partner": 20,
+    "partner": 14,
+    "marketplace": 10,
     "hold": 10,
     "forged": 4,
     "conflict": 4,
@@ -84,6 +85,8 @@ class _Writer:
                 self._till(at_s, sold=kind == "sale")
             case "partner":
                 self._partner(at_s)
+            case "marketplace":
+                self._marketplace(at_s)
             case "hold":
                 self._hold(at_s)
             case "forged":
@@ -118,6 +121,11 @@ class _Writer:
             samples.append(standard_webhooks.cancelled(bought, _later(bought, 60)))
         self._write_all(samples, at_s, f"P-{bought.number}")
 
+    def _marketplace(self, at_s: float) -> None:
+        order = ebay.confirmed(self._buy(pickup=False))
+        assert order.document
+        self._write_all([order], at_s, order.document.ref)
+
     def _hold(self, at_s: float) -> None:
         bought = self._buy(pickup=self._chance.random() < 0.5)
         lines = [{"sku": line.item.sku, "quantity": line.quantity} for line in bought.lines]
@@ -133,8 +141,10 @@ class _Writer:
 
     def _forged(self, at_s: float) -> None:
         bought = self._buy(pickup=False)
-        sample = self._chance.choice((shopify.placed, standard_webhooks.placed))(bought)
-        self._write(sample, at_s, kind="forged", ref=str(bought.number))
+        forms = (shopify.placed, standard_webhooks.placed, ebay.confirmed)
+        sample = self._chance.choice(forms)(bought)
+        ref = sample.document.ref if sample.document else str(bought.number)
+        self._write(sample, at_s, kind="forged", ref=ref)
 
     def _conflict(self, at_s: float) -> None:
         """Write one order, and another body under the same event id, before or after it."""

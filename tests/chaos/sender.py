@@ -33,6 +33,7 @@ class Sender:
         self._history = history
         self._chance = Random(seed)  # noqa: S311 - see letters
         self._room = asyncio.Semaphore(_AT_ONCE)
+        self._public_key = shop.public_key()
         self.under_way = 0
         self.patience = asyncio.Event()
         """Set when senders shall give up on what is still unanswered."""
@@ -52,6 +53,8 @@ class Sender:
         if letter.document:
             document = letter.document
             self._platform.keep_order(document.provider, document.ref, document.content)
+            if document.provider == "ebay":  # kept anew, as the platform forgets what is old
+                self._platform.keep_key(document.provider, *self._public_key)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._until_answered(client, letter))
             for again_s in letter.again_s:

@@ -2,15 +2,17 @@
 
 import base64
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from config.ids import SourceId
-from gateway.demo.bodies.sample import PARTNER, PAYMENTS, SHOP, TILL
+from gateway.demo.bodies.sample import MARKETPLACE, PARTNER, PAYMENTS, SHOP, TILL
 from gateway.demo.goods import packaged, read_catalog, read_network
 from gateway.demo.setup import NOTIFICATION_URL
 from handlers.sources.channel import Account, Channel, Request
@@ -18,6 +20,7 @@ from handlers.sources.registry import open_channel
 from handlers.sources.signatures import hmac_sha256, to_base64
 
 MARKET: Final = "uk"
+_SOME_DAY: Final = datetime(2030, 1, 1, tzinfo=UTC)
 BOARD: Final = "S-001"
 """The store whose screen is watched; most pickups are collected there."""
 ITEMS: Final = read_catalog()
@@ -25,17 +28,25 @@ SCARCE: Final = ITEMS[:3]
 PLACES: Final = tuple(place.id for place in read_network().locations)
 STORES: Final = tuple(place for place in read_network().locations if place.pickup)
 _PARTNER_KEY: Final = b"chaos-partner-key-of-32-bytes-00"
+_MARKETPLACE_KEY: Final = ec.derive_private_key(2**200 + 11, ec.SECP256R1())
+"""What the marketplace signs with; the gateway reads its public half from the platform."""
 _SECRETS: Final[Mapping[SourceId, str]] = {
     SHOP: "chaos-shop",
     TILL: "chaos-till",
     PAYMENTS: "whsec_chaos",
     PARTNER: "whsec_" + base64.b64encode(_PARTNER_KEY).decode(),
+    MARKETPLACE: _MARKETPLACE_KEY.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode(),
 }
 _PROVIDERS: Final[Mapping[SourceId, str]] = {
     SHOP: "shopify",
     TILL: "square",
     PAYMENTS: "stripe",
     PARTNER: "standard_webhooks",
+    MARKETPLACE: "ebay",
 }
 _PICKUP: Final = {"field": "code", "pattern": r"pickup-(?P<place>S-\d{3})", "place": "{place}"}
 
@@ -46,6 +57,7 @@ def _options(platform_url: str) -> dict[SourceId, dict[str, Any]]:
         TILL: {"notification_url": NOTIFICATION_URL, "api": {"base_url": platform_url}},
         PAYMENTS: {"order_source": SHOP},
         PARTNER: {},
+        MARKETPLACE: {"api": {"base_url": platform_url}},
     }
 
 
@@ -59,7 +71,8 @@ def write_config(folder: Path, engines: Mapping[str, Any], platform_url: str) ->
             "id": name,
             "provider": _PROVIDERS[name],
             "market": MARKET,
-            "secrets": [f"plain:{_SECRETS[name]}"],
+            # eBay's customers share no secret with it.
+            "secrets": [] if name == MARKETPLACE else [f"plain:{_SECRETS[name]}"],
             "options": options,
         }
         sections.append(_table("[sources]", head))
@@ -129,6 +142,16 @@ def sign(source: SourceId, topic: str, body: bytes, *, event: str, now: datetime
     if source == SHOP:
         return headers | {"x-shopify-event-id": event, "x-shopify-webhook-id": event}
     return headers
+
+
+def public_key() -> tuple[str, bytes]:
+    """Return the id of the marketplace's key, and what the platform answers when it is asked for."""
+    claim = CHANNELS[MARKETPLACE].sign(b"", "", _SOME_DAY)["x-ebay-signature"]
+    kid: str = msgspec.json.decode(base64.b64decode(claim))["kid"]
+    pem = _MARKETPLACE_KEY.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return kid, msgspec.json.encode({"algorithm": "ECDSA", "digest": "SHA1", "key": pem.decode()})
 
 
 def key_of(source: SourceId, headers: Mapping[str, str], body: bytes, now: datetime) -> str:

@@ -15,6 +15,7 @@ from gateway.engines.child import Child
 from tests.chaos import faults as plan
 from tests.chaos import letters as mail
 from tests.chaos.checker import Violation
+from tests.chaos.evidence import compared
 from tests.chaos.faults import Fault
 from tests.chaos.history import History
 from tests.chaos.house import DatabaseKind, House, Template, house
@@ -25,6 +26,7 @@ from tests.chaos.quiet import Restless, conclude, keep
 from tests.chaos.roles import Warm
 from tests.chaos.sender import Sender
 from tests.chaos.shop import BOARD
+from tests.e2e.instance import gate_open
 from tests.e2e.watching import Screen
 from tests.engines import PostgresServer
 
@@ -66,9 +68,17 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     orders: int
     events: int
     seconds: float
+    held: str = ""
+    """What the roles held before and after, in words."""
 
 
-def draw(
+class _Found(msgspec.Struct, frozen=True):
+    orders: int = 0
+    events: int = 0
+    held: str = ""
+
+
+def draw(  # noqa: PLR0913 - what a storm is drawn from
     seed: int,
     seconds: float,
     kind: DatabaseKind,
@@ -76,6 +86,7 @@ def draw(
     letters_per_s: float = LETTERS_PER_S,
     faults_per_s: float = FAULTS_PER_S,
     workers: int = 1,
+    spare_roles: bool = False,
 ) -> Storm:
     """Draw a storm: the same seed, length and database give the same letters and faults."""
     return Storm(
@@ -83,7 +94,14 @@ def draw(
         seconds=seconds,
         kind=kind,
         letters=mail.draw(seed, seconds, letters_per_s),
-        faults=plan.draw(seed, seconds, kind, per_s=faults_per_s, workers=workers),
+        faults=plan.draw(
+            seed,
+            seconds,
+            kind,
+            per_s=faults_per_s,
+            workers=workers,
+            spare_roles=spare_roles,
+        ),
         workers=workers,
     )
 
@@ -113,21 +131,24 @@ async def rage(
         attempts=whats["sent"],
         answers=whats["answered"],
         lost=whats["lost"],
-        orders=found[0],
-        events=found[1],
+        orders=found.orders,
+        events=found.events,
+        held=found.held,
         seconds=round(time.monotonic() - began, 1),
     )
 
 
 async def _suffer(
     storm: Storm, one: House, http: Proxy, nemesis: Nemesis, history: History
-) -> tuple[list[Violation], tuple[int, int]]:
+) -> tuple[list[Violation], _Found]:
     address = f"http://127.0.0.1:{http.port}"
     sender = Sender(address, one.token, one.platform, history, storm.seed)
     screens = {topic: Screen(address, one.token, topic) for topic in _topics()}
     async with asyncio.TaskGroup() as group:
         await (await one.start_serve()).ready()
         await (await one.start_relay()).ready()
+        await gate_open(one.http)
+        one.held_before = await one.held()
         beside = [
             group.create_task(nemesis.watch(), name="nemesis.watch"),
             group.create_task(_fleeting(storm, address, one.token), name="screens.fleeting"),
@@ -161,14 +182,16 @@ async def _judged(
     storm: Storm,
     screens: Mapping[str, Screen],
     nemesis: Nemesis,
-) -> tuple[list[Violation], tuple[int, int]]:
+) -> tuple[list[Violation], _Found]:
     died = [Violation("no process ends by itself", said) for said in nemesis.by_itself]
     try:
         evidence, violations = await conclude(one, history, storm.letters, screens)
     except Restless as error:
-        return [*died, Violation("it becomes quiet", str(error))], (0, 0)
+        return [*died, Violation("it becomes quiet", str(error))], _Found()
     keep(one, storm.letters, evidence)
-    return [*died, *violations], (len(evidence.tables["orders"]), len(evidence.stream))
+    return [*died, *violations], _Found(
+        len(evidence.tables["orders"]), len(evidence.stream), compared(evidence)
+    )
 
 
 async def _fleeting(storm: Storm, address: str, token: str) -> None:

@@ -124,6 +124,16 @@ def _wrong_gate(case: Case) -> None:
     cells[next(iter(cells))] += 1
 
 
+def _leaked_sockets(case: Case) -> None:
+    held = case.evidence.held_after
+    held["relay"] = msgspec.structs.replace(held["relay"], sockets=10_000)
+
+
+def _leaked_memory(case: Case) -> None:
+    held = case.evidence.held_after
+    held["serve"] = msgspec.structs.replace(held["serve"], memory_bytes=2**40)
+
+
 _DAMAGE: list[tuple[str, Damage]] = [
     ("I1", _lost_movement),
     ("I1", _sold_twice),
@@ -137,6 +147,8 @@ _DAMAGE: list[tuple[str, Damage]] = [
     ("I7", _late_hold),
     ("I8", _wrong_screen),
     ("I9", _taken_forgery),
+    ("I10", _leaked_sockets),
+    ("I10", _leaked_memory),
     ("I12", _wrong_gate),
 ]
 
