@@ -49,6 +49,15 @@ POINTS: Final[Mapping[str, str]] = MappingProxyType(
         "completer.fetched": "the order behind a thin notification is read, not sent in",
         "completer.submitted": "that order is committed, its notification is still due",
         "sweeper.found": "due work was found, none of it is done",
+        "restore.checked": "the backup is whole, nothing is written",
+        "restore.copied": "the backup is a draft beside the database, not renewed",
+        "restore.migrated": "its tables are ours, its incarnation is the old one",
+        "restore.renewing": "its renewal is written, not committed",
+        "restore.renewed": "it is renewed, nothing else has changed",
+        "restore.log_kept": "what the old database's log holds is copied aside",
+        "restore.folded": "the old database's log is in its file and gone",
+        "restore.kept": "the old database has its second name, the backup is not in its place",
+        "restore.replaced": "the backup is in its place, nobody was told",
     }
 )
 """Every point with what holds there; `imv chaos points` lists them."""

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from config import crash
 from config.clock import Clock, from_us, to_ms, to_us
 from config.errors import Misconfigured, Unavailable
 from config.ids import EventId, IdFactory
@@ -24,6 +25,8 @@ from outbox.statements import insert_events
 from store.records import Restoration
 from store.tables import gates, instance
 
+KEPT: Final = ".replaced-"
+"""What the name of a replaced database goes on with; the time follows."""
 _BUSY_S: Final = 5.0
 _COUNT: Final = {
     "orders": "SELECT count(*) FROM orders",
@@ -118,13 +121,28 @@ def replace(database: Path, draft: Path, kept: Path) -> None:
         if log.exists():
             # SQLite deletes the log of a file that it cannot read; somebody may need it yet.
             shutil.copyfile(log, kept_log)
-        os.link(database, kept)
+            crash.here("restore.log_kept")
         if _fold_log(database):
             kept_log.unlink(missing_ok=True)
         log.unlink(missing_ok=True)
         _beside(database, "-shm").unlink(missing_ok=True)
+        crash.here("restore.folded")
+        # The last thing before the exchange: nobody may open one file by two names.
+        os.link(database, kept)
+        crash.here("restore.kept")
     draft.replace(database)
+    crash.here("restore.replaced")
     sync(database.parent)
+
+
+def forget_links(database: Path) -> None:
+    """Take away second names that a killed restore gave the database which is still in place.
+
+    Whoever opened it by such a name would neither see nor respect its log.
+    """
+    for kept in database.parent.glob(f"{database.name}{KEPT}*"):
+        if database.exists() and kept.samefile(database):
+            kept.unlink()
 
 
 async def renew(
@@ -159,6 +177,8 @@ async def renew(
             data=msgspec.json.encode(told),
         )
         await insert_events(connection, [event], partitions)
+        crash.here("restore.renewing")
+    crash.here("restore.renewed")
     return told
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from config import log
+from config import crash, log
 from config.clock import Clock, SystemClock, iso
 from config.errors import Misconfigured
 from config.ids import IdFactory
@@ -90,6 +90,7 @@ def restore_command(
 
 def _restore(instance: Instance, file: Path, *, force: bool) -> dict[str, Any]:
     copy = backup.check(file)
+    crash.here("restore.checked")
     clock = SystemClock()
     with DataFolder(instance.data) as folder:
         database = folder.path / "imv.db"
@@ -99,8 +100,10 @@ def _restore(instance: Instance, file: Path, *, force: bool) -> dict[str, Any]:
             )
         draft, kept = folder.path / "imv.db.new", folder.path / _kept_name(clock.now())
         _remove(draft)
+        backup.forget_links(database)
         try:
             shutil.copyfile(file, draft)
+            crash.here("restore.copied")
             # Before it is in its place: a half-renewed database is never one that may be started.
             incarnation = asyncio.run(_renew(sqlite_url(folder.path, draft.name), instance, clock))
             backup.replace(database, draft, kept)
@@ -128,6 +131,7 @@ def _after_external(instance: Instance) -> dict[str, Any]:
 
 async def _renew(url: str, instance: Instance, clock: Clock) -> str:
     await migrate(url)
+    crash.here("restore.migrated")
     async with open_database(url) as database:
         partitions = instance.settings.relay.partitions
         return (await backup.renew(database, clock, IdFactory(), partitions=partitions)).id
@@ -157,7 +161,7 @@ def _lines(told: dict[str, Any]) -> list[str]:
 
 
 def _kept_name(now: datetime) -> str:
-    return f"imv.db.replaced-{now.astimezone(UTC):%Y%m%dT%H%M%S%f}"
+    return f"imv.db{backup.KEPT}{now.astimezone(UTC):%Y%m%dT%H%M%S%f}"
 
 
 def _remove(draft: Path) -> None:

@@ -14,6 +14,7 @@ from gateway.engines.folder import DataFolder
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
 from gateway.lifespan import Urls
+from store.backup import forget_links
 
 
 class Engines(msgspec.Struct, frozen=True):
@@ -32,6 +33,7 @@ def running_engines(settings: EngineSettings, folder: DataFolder) -> Iterator[En
     """
     with ExitStack() as stack:
         database = settings.database or sqlite_url(folder.path)
+        forget_links(folder.path / "imv.db")
         children: list[Child] = []
         redis_url, nats_urls, store_bytes = settings.redis, settings.nats, 0
         readers: tuple[str, ...] = ()

@@ -14,9 +14,8 @@ import click
 import msgspec
 import structlog
 
-from config import crash
 from tests.chaos import checker, history
-from tests.chaos.crashing import SEED, Result
+from tests.chaos.crashing import POINTS, SEED, Result
 from tests.chaos.evidence import Evidence
 from tests.chaos.house import BOTH, DatabaseKind
 from tests.chaos.letters import Letter
@@ -30,7 +29,7 @@ def chaos() -> None:
 
 
 @chaos.command("crash")
-@click.option("--point", "points", multiple=True, type=click.Choice(list(crash.POINTS)))
+@click.option("--point", "points", multiple=True, type=click.Choice(POINTS))
 @click.option("--database", "kinds", multiple=True, type=click.Choice(BOTH))
 @click.option("--seed", default=SEED, help="Draws other letters.")
 @click.option("--at-once", default=4, type=click.IntRange(1, 16), help="Houses side by side.")
@@ -45,7 +44,7 @@ def crash_command(
 ) -> None:
     """Kill a real gateway or relay at every point and check every invariant."""
     began = time.monotonic()
-    todo = [(point, kind) for point in points or crash.POINTS for kind in kinds or BOTH]
+    todo = [(point, kind) for point in points or POINTS for kind in kinds or BOTH]
     results = asyncio.run(crash_all(todo, _tell, seed=seed, at_once=at_once, keep=keep))
     failed = [result for result in results if not result.good]
     click.echo(

@@ -7,8 +7,7 @@ import asyncio
 
 import pytest
 
-from config import crash
-from tests.chaos.crashing import Result
+from tests.chaos.crashing import POINTS, Result
 from tests.chaos.house import BOTH, DatabaseKind
 from tests.chaos.runs import crash_all
 from tests.engines import needed
@@ -19,7 +18,7 @@ _AT_ONCE = 4
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_process_killed_at_a_point_loses_nothing_and_doubles_nothing(kind: DatabaseKind) -> None:
-    points = list(crash.POINTS)[BOTH.index(kind) :: len(BOTH)]
+    points = list(POINTS)[BOTH.index(kind) :: len(BOTH)]
     seen: list[Result] = []
     with needed():
         asyncio.run(crash_all([(one, kind) for one in points], seen.append, at_once=_AT_ONCE))
