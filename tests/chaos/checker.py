@@ -8,6 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from config.limits import GATE_GRACE_S
+from handlers.commands import Command, RecordPayment, RecordRefund
+from handlers.sources.channel import Decoded
 from store.records import Fulfilment, Order
 from tests.chaos import shop
 from tests.chaos.evidence import Evidence, Row
@@ -287,6 +289,44 @@ def _leaks(case: Case) -> Iterator[str]:
                 yield f"the {role} holds {has} {what}, it began with {had}"
 
 
+# I11
+
+
+def _money(case: Case) -> Iterator[str]:
+    """Each amount that was told and acknowledged is on one order, and no other money is anywhere."""
+    told, every = _amounts(case, told_only=True), _amounts(case, told_only=False)
+    found: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    for order in _orders(case):
+        for one in order.tenders:
+            found[one.id], kept[one.id] = found[one.id] + 1, kept[one.id] + one.captured_minor
+        for back in order.refunds:
+            found[back.id], kept[back.id] = found[back.id] + 1, kept[back.id] - back.amount_minor
+    for ref, amount in told.items():
+        if kept[ref] != amount:
+            yield f"{ref} is {amount} and the orders have {kept[ref]} of it"
+    for ref, count in found.items():
+        if count > 1 or ref not in every:
+            yield f"{ref} is on {count} orders, and was {'' if ref in every else 'never '}told"
+
+
+def _amounts(case: Case, *, told_only: bool) -> dict[str, int]:
+    """Return what letters tell of money: captures, and refunds as less than nothing."""
+    amounts: dict[str, int] = {}
+    for letter in case.letters:
+        if letter.kind != "genuine" or (told_only and not _told(case, letter)):
+            continue
+        for command in _commands(letter):
+            match command:
+                case RecordPayment(state="captured"):
+                    amounts[f"{letter.source}:{command.payment_ref}"] = command.amount_minor
+                case RecordRefund(state="succeeded"):
+                    amounts[f"{letter.source}:{command.refund_ref}"] = -command.amount_minor
+                case _:
+                    pass
+    return amounts
+
+
 CHECKS: Final[Mapping[str, Callable[[Case], Iterator[str]]]] = {
     "I1 never oversold, levels are the sum of movements": _stock,
     "I2 one order per idempotency key": _one_order,
@@ -298,6 +338,7 @@ CHECKS: Final[Mapping[str, Callable[[Case], Iterator[str]]]] = {
     "I8 every screen converges to the database": _screens,
     "I9 nothing badly signed has any effect": _forged,
     "I10 nothing leaks": _leaks,
+    "I11 money told is money on orders": _money,
     "I12 gate and ledger agree when quiet": _gate,
 }
 
@@ -324,9 +365,21 @@ def _told(case: Case, letter: Letter) -> list[dict[str, Any]]:
     return [msgspec.json.decode(note.body) for note in _answers(case, letter) if note.status < 300]
 
 
+def _commands(letter: Letter) -> tuple[Command, ...]:
+    """Return what a letter asks for, or the order behind it."""
+    if letter.document is None:
+        return _decoded(letter).commands
+    channel = shop.CHANNELS[letter.source]
+    return channel.decode_order(letter.document.content).commands
+
+
 def _key(letter: Letter) -> str:
+    return _decoded(letter).key
+
+
+def _decoded(letter: Letter) -> Decoded:
     headers = shop.sign(letter.source, letter.topic, letter.body, event=letter.event, now=EPOCH)
-    return shop.key_of(letter.source, headers, letter.body, EPOCH)
+    return shop.decoded(letter.source, headers, letter.body, EPOCH)
 
 
 def _asserted(check: Callable[..., object], *arguments: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from config.ids import SourceId
 from gateway.demo.bodies.sample import MARKETPLACE, PARTNER, PAYMENTS, SHOP, TILL
 from gateway.demo.goods import packaged, read_catalog, read_network
 from gateway.demo.setup import NOTIFICATION_URL
-from handlers.sources.channel import Account, Channel, Request
+from handlers.sources.channel import Account, Channel, Decoded, Request
 from handlers.sources.registry import open_channel
 from handlers.sources.signatures import hmac_sha256, to_base64
 
@@ -154,7 +154,7 @@ def public_key() -> tuple[str, bytes]:
     return kid, msgspec.json.encode({"algorithm": "ECDSA", "digest": "SHA1", "key": pem.decode()})
 
 
-def key_of(source: SourceId, headers: Mapping[str, str], body: bytes, now: datetime) -> str:
-    """Return the idempotency key under which the gateway keeps a webhook."""
+def decoded(source: SourceId, headers: Mapping[str, str], body: bytes, now: datetime) -> Decoded:
+    """Return what a webhook is: the key under which it is kept, and what it asks for."""
     request = Request(method="POST", headers=headers, query={}, body=body, received_at=now)
-    return CHANNELS[source].decode(request).key
+    return CHANNELS[source].decode(request)

@@ -124,6 +124,22 @@ def _wrong_gate(case: Case) -> None:
     cells[next(iter(cells))] += 1
 
 
+def _lost_payment(case: Case) -> None:
+    order = next(row for row in case.evidence.tables["orders"] if row["document"].get("tenders"))
+    order["document"]["tenders"] = []
+
+
+def _doubled_payment(case: Case) -> None:
+    one, other, *_ = case.evidence.tables["orders"]
+    tender = next(
+        row["document"]["tenders"][0]
+        for row in case.evidence.tables["orders"]
+        if row["document"].get("tenders")
+    )
+    for row in (one, other):
+        row["document"]["tenders"] = [tender]
+
+
 def _leaked_sockets(case: Case) -> None:
     held = case.evidence.held_after
     held["relay"] = msgspec.structs.replace(held["relay"], sockets=10_000)
@@ -149,6 +165,8 @@ _DAMAGE: list[tuple[str, Damage]] = [
     ("I9", _taken_forgery),
     ("I10", _leaked_sockets),
     ("I10", _leaked_memory),
+    ("I11", _lost_payment),
+    ("I11", _doubled_payment),
     ("I12", _wrong_gate),
 ]
 

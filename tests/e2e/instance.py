@@ -21,6 +21,7 @@ from handlers.sources.channel import Account
 from handlers.sources.registry import open_channel
 
 READY_S = 40.0
+STOP_S = 20.0
 SECRET = b"hush"
 NETWORK = """
 [[markets]]
@@ -113,6 +114,11 @@ class Running:
         self.log.send_signal(signal.SIGINT)
         return self.log.wait(READY_S)
 
+    def stop(self) -> int:
+        """Stop it as an operator would; return its status."""
+        self.log.terminate()
+        return self.log.wait(STOP_S)
+
     def kill(self) -> None:
         if self.log.poll() is None:
             self.log.kill()
@@ -120,9 +126,8 @@ class Running:
 
     def close(self) -> None:
         if self.log.poll() is None:
-            self.log.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self.log.wait(20)
+                self.stop()
         self.kill()
         if self.log.stdout:
             self.log.stdout.close()

@@ -17,7 +17,7 @@ from store.instance import incarnation
 from store.migrate import migrate
 from store.tokens import TokenRow, TokenStore
 from tests.chaos.roles import Warm, warm
-from tests.integration.gateway.cli.instance import Place, make_place
+from tests.integration.gateway.cli.instance import Place, make_place, up
 
 POINTS = [point for point in crash.POINTS if point.startswith("restore.")]
 _RENEWAL = ("restore.migrated", "restore.renewing", "restore.renewed")
@@ -136,6 +136,16 @@ async def test_a_database_that_a_killed_restore_left_in_place_has_one_name_again
     assert crime.database.stat().st_nlink == 2
     assert await crime.restore(parent) == 0
     assert [one.stat().st_nlink for one in (crime.database, *crime.others())] == [1, 1]
+
+
+async def test_an_instance_that_starts_after_a_killed_restore_owns_its_database_alone(
+    parent: Warm, crime: Crime
+) -> None:
+    await crime.restore(parent, "restore.kept")
+    with up(crime.place):
+        assert crime.database.stat().st_nlink == 1
+        assert crime.others() == []
+    assert _seen(crime.database).notes[:2] == crime.old.notes
 
 
 @pytest.mark.parametrize("point", _RENEWAL)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from config.settings import environment
+from tests.e2e import instance as at
 from tests.tidy.source import ROOT
 
 COMMAND_S = 60
@@ -111,25 +111,14 @@ def make_place(folder: Path) -> Place:
 @contextlib.contextmanager
 def up(place: Place) -> Iterator[dict[str, Any]]:
     """Run `imv up` and give its ready line; at the end stop it as an operator would."""
-    with (place.folder / "up.log").open("wb") as log:
-        process = subprocess.Popen(
-            _command("up", "--port", "0", "--json", *place.options),
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
-    try:
-        assert process.stdout
-        line = process.stdout.readline()  # empty when it ended; a hang ends with the test's time
-        assert line, (place.folder / "up.log").read_text()
-        yield json.loads(line)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(STOP_S) == 0
-    finally:
-        process.kill()
-        process.wait(STOP_S)
-        if process.stdout:
-            process.stdout.close()
+    config, data = place.folder / "imv.toml", place.folder / "var"
+    log = place.folder / "up.log"
+    with (
+        log.open("wb") as file,
+        at.running(*at.up_arguments(config, data), stderr=file.fileno()) as instance,
+    ):
+        yield instance.ready
+        assert instance.stop() == 0, log.read_text()
 
 
 @contextlib.contextmanager
