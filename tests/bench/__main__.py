@@ -17,6 +17,7 @@ from tests.bench.plan import BOTH, DatabaseKind, Plan
 from tests.bench.report import Finding, Report, show, write
 from tests.bench.targets import (
     ack,
+    crowd,
     fanout,
     growth,
     hotsku,
@@ -42,6 +43,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "idle": idle.run,
     "overload": overload.run,
     "workers": workers.run,
+    "crowd": crowd.run,
 }
 
 
