@@ -22,7 +22,7 @@ from handlers.lifecycle import derive_state
 from handlers.wishes import Wish, hold_wishes, order_wishes, stranded
 from routing.sourcing.estimate import estimate_ms
 from routing.sourcing.problem import Problem, RoutePlan
-from routing.sourcing.solve import solve
+from routing.sourcing.solve import solve, solve_at_once
 from store.gate_port import Cell, Gate, Granted, Operation, Short
 from store.ports import HoldFile, Movement, Shift, Take
 from store.records import Hold, HoldLine
@@ -183,8 +183,11 @@ class _Market:
         What would hold up the event loop runs beside it. The batch's transaction is open meanwhile and
         every sender waits, so there is a bound on that; the first hard one is always solved.
         """
-        skus = {demand.sku for demand in wish.problem.demands}
-        free = {sku: {p: n for p, n in view.get(sku, {}).items() if n > 0} for sku in skus}
+        rows = {demand.sku: view.get(demand.sku, {}) for demand in wish.problem.demands}
+        plan = solve_at_once(msgspec.structs.replace(wish.problem, available=rows))
+        if plan is not None:
+            return plan
+        free = {sku: {p: n for p, n in row.items() if n > 0} for sku, row in rows.items()}
         problem = msgspec.structs.replace(wish.problem, available=free)
         expected_ms = estimate_ms(problem)
         if expected_ms <= ROUTE_LOOP_MS_MAX:

@@ -1,15 +1,13 @@
 """One order laid out for the search: the candidates, what opening them costs, and their offers."""
 
-from collections.abc import Sequence
-from itertools import count, repeat
+from itertools import count
 from operator import ge
 
-from config.ids import LocationId, Sku
-from routing.sourcing.costs import Offer, lateness, metres_from, offer, spot_of
-from routing.sourcing.eligibility import Site, barred, roster_of
+from config.ids import LocationId
+from routing.sourcing.costs import Offer, offer
+from routing.sourcing.eligibility import Site
 from routing.sourcing.fill import fill_cost
-from routing.sourcing.opening import wait_hours
-from routing.sourcing.problem import Inputs, Problem
+from routing.sourcing.sheet import Sheet
 
 Members = tuple[int, ...]
 Key = tuple[int, int, int, tuple[LocationId, ...]]
@@ -18,22 +16,17 @@ Key = tuple[int, int, int, tuple[LocationId, ...]]
 class Board:
     """Candidates (places with stock) by number, ascending in (opening cost, metres, id).
 
-    Costs are minor units. `wants` are units per SKU, the rarest SKU first; `columns` the stock of each
-    SKU over all eligible places, as it is stored. `fixed[n]` is what opening candidate n costs,
-    `stock[n]` its units per SKU, `out` the places that the order rules out. Offers are worked out when
-    first asked for.
+    Costs are minor units. `wants` are units per SKU, the rarest SKU first. `fixed[n]` is what opening
+    candidate n costs, `stock[n]` its units per SKU. Offers are worked out when first asked for.
     """
 
     __slots__ = (
         "_offers",
-        "_roster",
         "ceiling",
-        "columns",
         "fixed",
         "ids",
         "metres",
-        "out",
-        "problem",
+        "sheet",
         "sites",
         "skus",
         "split",
@@ -41,26 +34,22 @@ class Board:
         "wants",
     )
 
-    def __init__(self, problem: Problem) -> None:
-        """Lay out the problem; it is not changed."""
-        self.problem = problem
-        self.ceiling = problem.market.unfilled_penalty_minor
-        self.split = problem.market.split_penalty_minor
-        self._roster = roster_of(problem)
-        totals = totals_of(problem)
-        columns = {sku: _column(problem, self._roster.ids, sku) for sku in sorted(totals)}
-        self.columns = columns
-        self.skus = sorted(totals, key=lambda sku: (-columns[sku].count(0), sku))
-        self.wants = tuple(totals[sku] for sku in self.skus)
-        self.out = barred(problem) if problem.only or problem.excluded else frozenset()
+    def __init__(self, sheet: Sheet) -> None:
+        """Lay out the order; its sheet is not changed."""
+        market, columns = sheet.problem.market, sheet.columns
+        self.sheet = sheet
+        self.ceiling = market.unfilled_penalty_minor
+        self.split = market.split_penalty_minor
+        self.skus = sorted(columns, key=lambda sku: (-columns[sku].count(0), sku))
+        self.wants = tuple([sheet.wants[sku] for sku in self.skus])
         self._place(list(zip(*(columns[sku] for sku in self.skus), strict=True)))
 
     def _place(self, stock: list[tuple[int, ...]]) -> None:
         """Sort the places that have any stock by (opening cost, metres, id)."""
-        roster, ids, out = self._roster, self._roster.ids, self.out
-        metres, costs = self._openings()
+        roster, out = self.sheet.roster, self.sheet.out
+        ids = roster.ids
         # Not strict: an order that asks for nothing has no rows, so nobody is a candidate.
-        places = zip(costs, metres, count(), stock, strict=False)
+        places = zip(self.sheet.costs, self.sheet.metres, count(), stock, strict=False)
         order = [(cost, far, i) for cost, far, i, row in places if any(row)]
         order = [key for key in order if ids[key[2]] not in out] if out else order
         order.sort()
@@ -71,48 +60,14 @@ class Board:
         self.stock = [stock[i] for _, _, i in order]
         self._offers: list[tuple[Offer, ...] | None] = [None] * len(order)
 
-    def _openings(self) -> tuple[Sequence[int], Sequence[int]]:
-        """Return metres to the destination and cost of opening for each place of the roster."""
-        problem, roster = self.problem, self._roster
-        metres: Sequence[int] = (0,) * len(roster.ids)
-        if problem.destination is not None and problem.method == "ship":
-            metres = metres_from(spot_of(*problem.destination), roster.spots)
-        prices = zip(roster.openings, metres, roster.metre_prices, strict=True)
-        costs = [opening + int(far * price + 0.5) for opening, far, price in prices]
-        if problem.hours_left is not None:
-            costs = [
-                cost + (problem.market.late_penalty_minor if self.late(site, far) else 0)
-                for cost, site, far in zip(costs, roster.sites, metres, strict=True)
-            ]
-        return metres, costs
-
-    def inputs(self) -> Inputs:
-        """Return what this decision is made from, to be stored with it."""
-        problem = self.problem
-        return Inputs(
-            self._roster.digest,
-            problem.demands,
-            self.columns,
-            problem.destination,
-            tuple(sorted(problem.only)),
-            tuple(sorted(problem.excluded)),
-            problem.hours_left,
-            problem.moment,
-        )
-
     def idle(self) -> list[tuple[LocationId, str]]:
         """Return the places that are no candidates: (id, no_stock, excluded or not_eligible)."""
-        refused, held = frozenset(self.problem.excluded), frozenset(self.ids)
-        empty = [(i, "no_stock") for i in self._roster.ids if i not in held and i not in self.out]
-        ruled = [(i, "not_eligible") for i in self._roster.ids if i in self.out - refused]
-        gone = [(i, "excluded") for i in self._roster.ids if i in refused]
-        return empty + gone + ruled + [(i, "not_eligible") for i in self._roster.ineligible]
-
-    def late(self, site: Site, metres: int) -> str:
-        """Return the term that breaks the promise from this place, or empty."""
-        left, moment = self.problem.hours_left, self.problem.moment
-        wait = wait_hours(site.week, moment) if moment and left is not None else 0.0
-        return lateness(site.location, metres, units=sum(self.wants), hours_left=left, wait=wait)
+        roster, out = self.sheet.roster, self.sheet.out
+        refused, held = frozenset(self.sheet.problem.excluded), frozenset(self.ids)
+        empty = [(i, "no_stock") for i in roster.ids if i not in held and i not in out]
+        ruled = [(i, "not_eligible") for i in roster.ids if i in out - refused]
+        gone = [(i, "excluded") for i in roster.ids if i in refused]
+        return empty + gone + ruled + [(i, "not_eligible") for i in roster.ineligible]
 
     def row(self, n: int) -> tuple[Offer, ...]:
         """Return the offers of candidate n, one per SKU."""
@@ -154,19 +109,3 @@ class Board:
         """Return the order among plans: cost, parcels, metres, ids."""
         ids = tuple(sorted([self.ids[n] for n in members]))
         return total, len(members), sum([self.metres[n] for n in members]), ids
-
-
-def totals_of(problem: Problem) -> dict[Sku, int]:
-    """Add up the lines of each SKU; a line without units asks for nothing."""
-    totals: dict[Sku, int] = {}
-    for demand in problem.demands:
-        if demand.quantity > 0:
-            totals[demand.sku] = totals.get(demand.sku, 0) + demand.quantity
-    return totals
-
-
-def _column(problem: Problem, ids: tuple[LocationId, ...], sku: Sku) -> list[int]:
-    """Return the stock of one SKU place by place; missing and oversold mean none."""
-    held = problem.available.get(sku)
-    column = list(map(held.get, ids, repeat(0))) if held else [0] * len(ids)
-    return [max(0, units) for units in column] if column and min(column) < 0 else column

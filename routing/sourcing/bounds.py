@@ -30,11 +30,11 @@ class Bounds:
 
     __slots__ = ("base", "floor", "need", "order", "rho")
 
-    def __init__(self, best: Incumbent, alive: Sequence[int]) -> None:
+    def __init__(self, best: Incumbent, alive: Sequence[int], *, paired: bool) -> None:
         """Bound the plans made of `alive`; plans with others must be proven worse."""
         board = best.board
         self.floor, self.need, lasts = _relaxed(board, alive)
-        kept = _within(best, alive, self.floor)
+        kept = _within(best, alive, self.floor, paired=paired)
         self.base, rho = _ascend(board, kept, self.need)
         kept = undominated(board, [n for n in kept if self.base + rho[n] <= best.total])
         kept.sort(key=lambda n: (rho[n], n))
@@ -63,22 +63,26 @@ class Bounds:
         return max(plain, self.base + sum(self.rho[:size]))
 
 
-def affordable(best: Incumbent) -> list[int]:
-    """Return the candidates of plans that may beat an incumbent no worse than any single."""
-    return _within(best, range(len(best.board.fixed)), floor_of(best.board))
+def affordable(best: Incumbent, *, paired: bool) -> list[int]:
+    """Return the candidates of plans that may beat an incumbent no worse than any single.
+
+    `paired`: nor than any pair that provides everything.
+    """
+    return _within(best, range(len(best.board.fixed)), floor_of(best.board), paired=paired)
 
 
-def _within(best: Incumbent, alive: Sequence[int], floor: int) -> list[int]:
-    """Leave out locations too dear to open, alone or with the cheapest partner; `alive` rises."""
-    fixed, partner = best.board.fixed, 0
+def _within(best: Incumbent, alive: Sequence[int], floor: int, *, paired: bool) -> list[int]:
+    """Leave out locations too dear to open with the cheapest partners they need; `alive` rises."""
+    fixed, split, partners = best.board.fixed, best.board.split, 0
     if _needs_partner(best):
-        if len(alive) < 2:  # noqa: PLR2004
+        partners = 2 if paired else 1
+        if len(alive) <= partners:
             return []
-        partner = fixed[alive[0]] + best.board.split
-        second = fixed[alive[1]] + best.board.split
-        if fixed[alive[0]] + second + floor > best.total:
-            return []
-    return [n for n in alive if fixed[n] + partner + floor <= best.total]
+    cheapest_ones = [fixed[n] + split for n in alive[:partners]]
+    room = best.total - floor - sum(cheapest_ones)
+    if partners and fixed[alive[partners]] > room:
+        return []
+    return [n for n in alive if fixed[n] <= room]
 
 
 def _needs_partner(best: Incumbent) -> bool:

@@ -26,14 +26,15 @@ class Site(msgspec.Struct, frozen=True):
 class Roster(msgspec.Struct, frozen=True):
     """The locations that a market and a method allow, in the order of their ids, column by column.
 
-    `digest` is that of the market with all its locations, eligible or not. `opening` is parcel and
-    reject risk.
+    `digest` is that of the market with all its locations, eligible or not. `openings` are parcel and
+    reject risk, `units` the price of a unit without scarcity.
     """
 
     sites: tuple[Site, ...]
     ids: tuple[LocationId, ...]
     spots: tuple[Spot, ...]
     openings: tuple[int, ...]
+    units: tuple[int, ...]
     metre_prices: tuple[float, ...]
     ineligible: tuple[LocationId, ...]
     digest: str
@@ -77,6 +78,7 @@ def _surveyed(key: _Same, market: Market, method: Method) -> Roster:
         ids=tuple(location.id for location in able),
         spots=tuple(site.spot for site in sites),
         openings=tuple(site.opening + site.reject_risk for site in sites),
+        units=tuple(site.tariff.unit for site in sites),
         metre_prices=tuple(site.metre_price for site in sites),
         ineligible=tuple(x.id for x in locations if not may_serve(x, market.id, method)),
         digest=digest_of(network),

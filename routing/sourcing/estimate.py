@@ -4,8 +4,8 @@ from typing import Final
 
 from config.ids import LocationId
 from config.limits import ROUTE_WORK_MAX
-from routing.sourcing.board import totals_of
 from routing.sourcing.problem import Problem
+from routing.sourcing.sheet import totals_of
 
 # Milliseconds on one core of a small shared machine (Python 3.11); about the 99th percentile of
 # synthetic orders with 1 to 20 lines on 10 to 400 locations.

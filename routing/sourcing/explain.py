@@ -12,6 +12,8 @@ from routing.sourcing.costs import rounded
 from routing.sourcing.eligibility import may_serve
 from routing.sourcing.fill import Taken, units_taken
 from routing.sourcing.problem import Explanation, Problem, Rejected, RoutePlan, Term
+from routing.sourcing.sheet import Sheet
+from routing.sourcing.sole import Share
 
 _canonical = msgspec.json.Encoder()
 LOSERS_MAX: Final = 20
@@ -36,7 +38,8 @@ def terms(board: Board, members: Members, units: list[list[int]]) -> tuple[Term,
     found: list[Term] = []
     for i, n in enumerate(members):
         mine = [part[i] for part in units]
-        found += place_terms(board, n, count=sum(mine), scarcity=_scarcity(board, n, mine))
+        share = _share(board, n, sum(mine), _scarcity(board, n, mine))
+        found += place_terms(board.sheet, share)
     missing = sum(board.wants) - sum(map(sum, units))
     if len(members) > 1 and board.split:
         found.append(Term("split", "", board.split * (len(members) - 1)))
@@ -45,21 +48,25 @@ def terms(board: Board, members: Members, units: list[list[int]]) -> tuple[Term,
     return tuple(found)
 
 
-def place_terms(board: Board, n: int, *, count: int, scarcity: int) -> list[Term]:
-    """Return what opening candidate n and taking so many units from it costs."""
-    site, place, metres = board.sites[n], board.ids[n], board.metres[n]
-    far = rounded(metres * site.metre_price)
-    broken = board.fixed[n] - site.opening - site.reject_risk - far
+def place_terms(sheet: Sheet, share: Share) -> list[Term]:
+    """Return what opening a location and taking its units costs."""
+    site, place = share.site, share.site.location
+    far = rounded(share.metres * site.metre_price)
+    broken = share.fixed - site.opening - site.reject_risk - far
     costs = (
         ("parcel", site.opening),
         ("distance", far),
-        (board.late(site, metres) if broken else "late", broken),
+        (sheet.late(site, share.metres) if broken else "late", broken),
         ("reject_risk", site.reject_risk),
-        ("pick", site.location.pick_cost_minor * count),
-        ("return_risk", site.location.return_risk_cost_minor * count),
-        ("scarcity", scarcity),
+        ("pick", place.pick_cost_minor * share.units),
+        ("return_risk", place.return_risk_cost_minor * share.units),
+        ("scarcity", share.scarcity),
     )
-    return [Term(name, place, amount) for name, amount in costs if amount]
+    return [Term(name, place.id, amount) for name, amount in costs if amount]
+
+
+def _share(board: Board, n: int, units: int, scarcity: int) -> Share:
+    return Share(board.sites[n], board.metres[n], board.fixed[n], units, scarcity)
 
 
 def _scarcity(board: Board, n: int, units: list[int]) -> int:
@@ -82,7 +89,7 @@ def explain(plan: RoutePlan, network: MarketNetwork) -> Explanation:
     inputs = plan.inputs
     if digest_of(network) != inputs.network:
         raise ValueError("the plan was made on another network")
-    board = Board(_problem(plan, network))
+    board = Board(Sheet(_problem(plan, network)))
     opened = {part.location for part in plan.assignments}
     members = tuple(n for n, place in enumerate(board.ids) if place in opened)
     digest = hashlib.sha256(_canonical.encode((plan.method, inputs))).hexdigest()
@@ -132,7 +139,7 @@ def _loser(board: Board, n: int, total: int) -> Rejected:
     alone = fixed + sum([cell.alone for cell in row])
     unfilled = (sum(board.wants) - count) * board.ceiling
     scarcity = alone - fixed - unfilled - count * board.sites[n].tariff.unit
-    found = place_terms(board, n, count=count, scarcity=scarcity)
+    found = place_terms(board.sheet, _share(board, n, count, scarcity))
     if unfilled:
         found.append(Term("unfilled", "", unfilled))
     return Rejected((board.ids[n],), _reason(board, n, total), alone, tuple(found))

@@ -12,6 +12,7 @@ from routing.sourcing.board import Board, Members
 from routing.sourcing.explain import explain
 from routing.sourcing.incumbent import LOCAL_WORK_MAX, Incumbent, greedy, local_search
 from routing.sourcing.problem import Problem, RoutePlan
+from routing.sourcing.sheet import Sheet
 from routing.sourcing.solve import solve
 from tests.unit.routing.problems import crowded, line, order, place, problems, stock
 from tests.unit.routing.reference import best_key, best_key_by_sets, metres, price
@@ -146,7 +147,7 @@ def plain_greedy(best: Incumbent) -> None:
 @slow
 @given(crowded())
 def test_the_quick_greedy_opens_what_the_plain_one_opens(problem: Problem) -> None:
-    plain, quick = Incumbent(Board(problem)), Incumbent(Board(problem))
+    plain, quick = Incumbent(Board(Sheet(problem))), Incumbent(Board(Sheet(problem)))
     plain_greedy(plain)
     greedy(quick)
     assert quick.key == plain.key
@@ -165,7 +166,7 @@ class Counting(Board):
 def test_a_basket_of_hundreds_of_lines_is_improved_within_the_same_effort() -> None:
     places = [place(f"p{i:02}", latitude=40.0 + i / 7) for i in range(60)]
     skus = {f"s{k:03}": {f"p{(k * 7) % 60:02}": 1, f"p{(k * 11) % 60:02}": 1} for k in range(500)}
-    board = Counting(order(places, stock(**skus), *[line(sku) for sku in skus]))
+    board = Counting(Sheet(order(places, stock(**skus), *[line(sku) for sku in skus])))
     best = Incumbent(board)
     greedy(best)
     before, board.priced = best.total, 0
