@@ -1,4 +1,4 @@
-"""The HTTP transport's deadlines on real sockets, set short: who keeps a connection must ask something."""
+"""The HTTP transport's deadlines on real sockets, set short: who keeps one must ask something."""
 
 import asyncio
 import socket

@@ -126,3 +126,8 @@ def _look(socket: Path) -> None:
         pytest.raises(AuthenticationError),
     ):
         nobody.get("imv:{market:uk}:epoch")
+
+
+def test_the_documented_user_is_the_deployed_one(service: dict[str, Any]) -> None:
+    documented = (ROOT / "README.md").read_text().partition("-@all\n")[2].partition("```")[0]
+    assert documented.split() == service["environment"]["REDIS_COMMANDS"].split()
