@@ -54,6 +54,10 @@ def _carried(address: Address) -> Address:
     return address.ipv4_mapped or address.sixtofour or address
 
 
+def _carrier() -> httpx.AsyncBaseTransport:
+    return httpx.AsyncHTTPTransport(trust_env=False)
+
+
 class PinnedTransport(httpx.AsyncBaseTransport):
     """Resolves a host once for each request, checks every address, and connects to a checked one.
 
@@ -65,7 +69,7 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         self,
         *,
         resolve: Resolve = resolve,
-        make: Callable[[], httpx.AsyncBaseTransport] = httpx.AsyncHTTPTransport,
+        make: Callable[[], httpx.AsyncBaseTransport] = _carrier,
     ) -> None:
         """Take how names resolve, and what makes the carrier of one host's calls."""
         self._resolve = resolve
