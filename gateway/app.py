@@ -24,6 +24,7 @@ from gateway.api.fulfilments import fulfilments_routes
 from gateway.api.holds import holds_routes
 from gateway.api.operations import imports_routes, looking_routes, tokens_routes
 from gateway.api.orders import orders_routes
+from gateway.api.tickets import ticket_route
 from gateway.lifespan import House
 from gateway.openapi import CompleteDocument
 from gateway.pages.routes import pages
@@ -108,6 +109,7 @@ def _routes(house: House) -> Sequence[Any]:
         looking_routes(reader, house.gate, tokens, house.directory),
         websocket_route(house.hub, tokens, origins),
         sse_route(house.hub, tokens),
+        ticket_route(tokens),
         *_session_routes(house),
         *_health_routes(house),
         pages(),

@@ -16,6 +16,7 @@ from config.log import get_log
 from config.settings import Settings, SourceSettings, resolve_secret
 from gateway.health import Health
 from gateway.metrics import Metrics
+from gateway.outbound import open_outbound
 from gateway.platforms import KEY_PATHS, ORDER_PATHS, Api, CachedKeys, PlatformApi
 from gateway.rates import Rates
 from gateway.relay import RelaySettings, open_relay
@@ -42,6 +43,7 @@ from store.ports import Changes
 from store.readers import Reader
 from store.redis_client import open_redis
 from store.retention import Retention
+from store.tickets import TicketStore
 from store.tokens import TokenStore
 from store.unit_of_work import SqlStore
 
@@ -123,7 +125,7 @@ async def open_house(
             committed=commits,
         )
         intake = Intake(batch, settings.gateway.queue_messages_max)
-        http = httpx.AsyncClient(follow_redirects=False, trust_env=False)
+        http = open_outbound()
         stack.push_async_callback(http.aclose)
         channels, platforms = open_channels(settings, environ, http, clock)
         token_store = TokenStore(database)
@@ -149,7 +151,7 @@ async def open_house(
             intake=intake,
             reader=reader,
             gate=stock.gate,
-            tokens=Tokens(token_store, clock, refusals),
+            tokens=Tokens(token_store, TicketStore(database), clock, refusals),
             refusals=refusals,
             token_store=token_store,
             hub=hub,
@@ -316,7 +318,9 @@ def _api(
     token = resolve_secret(api.token, environ).decode() if api.token else ""
     paths = {"orders": ORDER_PATHS.get(source.provider), "keys": KEY_PATHS.get(source.provider)}
     return {
-        name: PlatformApi(http, api.base_url, token, path) for name, path in paths.items() if path
+        name: PlatformApi(http, api.base_url, token, path, private=api.private_addresses)
+        for name, path in paths.items()
+        if path
     }
 
 

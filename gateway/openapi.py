@@ -18,6 +18,7 @@ from gateway.api.bodies import (
     Placed,
     Route,
     SignIn,
+    Ticket,
     Timeline,
 )
 from gateway.api.fulfilments import Act
@@ -46,6 +47,7 @@ _BODIES: Final[dict[tuple[str, str], tuple[Any, Any]]] = {
     ("/v1/imports/catalog", "post"): (ImportCatalog, Imported),
     ("/v1/tokens", "post"): (NewToken, None),
     ("/v1/exceptions", "get"): (None, Exceptions),
+    ("/v1/stream/tickets", "post"): (None, Ticket),
     ("/session", "post"): (SignIn, None),
 }
 _KEYED: Final = {
@@ -59,6 +61,10 @@ _RAW: Final = {
     "/asyncapi": (_JSON, "object"),
     "/metrics": ("text/plain", "string"),
     "/v1/stream/sse": ("text/event-stream", "string"),
+}
+_TICKET: Final = {"type": "apiKey", "in": "query", "name": "ticket"}
+_MORE_WAYS_IN: Final[dict[str, tuple[dict[str, list[str]], ...]]] = {
+    "/v1/stream/sse": ({"ticket": []},)
 }
 _WEBHOOK_PROBLEMS: Final = {
     "400": "Not readable before the signature could be checked.",
@@ -97,7 +103,11 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     return {
         **document,
         "paths": paths,
-        "components": {**known, "schemas": schemas, "securitySchemes": {"token": bearer}},
+        "components": {
+            **known,
+            "schemas": schemas,
+            "securitySchemes": {"token": bearer, "ticket": _TICKET},
+        },
     }
 
 
@@ -119,7 +129,7 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> dict[str, A
     if (path, method) in _KEYED:
         result["parameters"] = [*operation.get("parameters", []), _KEY]
     if path not in _OPEN:
-        result["security"] = [{"token": []}]
+        result["security"] = [{"token": []}, *_MORE_WAYS_IN.get(path, ())]
     return result
 
 

@@ -5,6 +5,7 @@ Paths: Square `GET /v2/orders/{order_id}` (Orders API, RetrieveOrder); eBay
 `GET /commerce/notification/v1/public_key/{kid}` (Notification API, getPublicKey).
 """
 
+import asyncio
 from collections import OrderedDict
 from typing import Final
 from urllib.parse import quote
@@ -14,6 +15,7 @@ import msgspec
 
 from config.clock import Clock
 from config.errors import Misconfigured, Unavailable
+from gateway.outbound import PRIVATE, ForbiddenAddress
 
 ORDER_PATHS: Final = {
     "square": "/v2/orders/{ref}",
@@ -21,7 +23,8 @@ ORDER_PATHS: Final = {
 }
 KEY_PATHS: Final = {"ebay": "/commerce/notification/v1/public_key/{ref}"}
 _TIMEOUT_S: Final = 10.0
-_ANSWER_BYTES_MAX: Final = 1024 * 1024
+ANSWER_BYTES_MAX: Final = 1024 * 1024
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _KEYS_MAX: Final = 100
 _UNKNOWN_KEY_S: Final = 60.0
 _LOOKUPS_PER_MINUTE: Final = 30
@@ -32,33 +35,77 @@ class Api(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     base_url: str
     token: str = ""
+    private_addresses: bool = False
+    """Whether the name may lead to an address that is not public (https only)."""
 
 
 class PlatformApi:
     """A platform's HTTP interface, for one source."""
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str, token: str, path: str) -> None:
-        """Take a client that follows no redirects, and the path with `{ref}`."""
-        if not base_url.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
-            raise Misconfigured("options.api.base_url must be https (http on loopback only)")
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        base_url: str,
+        token: str,
+        path: str,
+        *,
+        private: bool = False,
+        timeout_s: float = _TIMEOUT_S,
+    ) -> None:
+        """Take a client of `open_outbound`, and the path with `{ref}`."""
+        _check(base_url)
         self._client = client
+        self._timeout_s = timeout_s
+        self._extensions = {PRIVATE: private}
         self._url = base_url.rstrip("/") + path
-        self._headers = {"authorization": f"Bearer {token}"} if token else {}
+        # What is compressed would be bounded only after it has grown.
+        self._headers = {"accept-encoding": "identity"}
+        if token:
+            self._headers["authorization"] = f"Bearer {token}"
 
     async def read(self, ref: str) -> bytes | None:
         """Return the document as it came, None when there is none; Unavailable otherwise."""
         url = self._url.format(ref=quote(ref, safe=""))
         try:
-            answer = await self._client.get(url, headers=self._headers, timeout=_TIMEOUT_S)
-        except httpx.HTTPError as error:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.stream(
+                    "GET", url, headers=self._headers, extensions=self._extensions
+                ) as answer,
+            ):
+                return await _document(answer)
+        except ForbiddenAddress as error:
+            raise Unavailable(f"the platform may not be called: {error}") from error
+        except (httpx.HTTPError, TimeoutError) as error:
             raise Unavailable(f"the platform does not answer: {type(error).__name__}") from error
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            return None
-        if answer.status_code != httpx.codes.OK:
-            raise Unavailable(f"the platform answered {answer.status_code}")
-        if len(answer.content) > _ANSWER_BYTES_MAX:
+
+
+async def _document(answer: httpx.Response) -> bytes | None:
+    """Read an answer's body, and no more of it than we take."""
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    if answer.status_code != httpx.codes.OK:
+        raise Unavailable(f"the platform answered {answer.status_code}")
+    if answer.headers.get("content-encoding", "identity") != "identity":
+        raise Unavailable("the platform's answer has an encoding that we did not ask for")
+    body = bytearray()
+    async for part in answer.aiter_raw():
+        body += part
+        if len(body) > ANSWER_BYTES_MAX:
             raise Unavailable("the platform's answer is too large")
-        return answer.content
+    return bytes(body)
+
+
+def _check(base_url: str) -> None:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise Misconfigured(f"options.api.base_url: {error}") from error
+    clear = url.scheme == "http" and url.host in _LOOPBACK
+    if not (url.scheme == "https" or clear) or not url.host or url.userinfo:
+        raise Misconfigured(
+            "options.api.base_url must be https (http on loopback only), without a user in it"
+        )
 
 
 class _PublicKey(msgspec.Struct, frozen=True):

@@ -9,9 +9,10 @@ from typing import Any, Final
 import msgspec
 from litestar.connection import ASGIConnection
 
-from config.clock import Clock
+from config.clock import Clock, to_us
 from config.errors import Forbidden, Unauthenticated
 from gateway.rates import Rates, address_of
+from store.tickets import TicketStore
 from store.tokens import TokenRow, TokenStore, digest_of
 
 COOKIE: Final = "imv_session"
@@ -50,9 +51,12 @@ class Principal(msgspec.Struct, frozen=True):
 class Tokens:
     """Finds principals; a found one is trusted for a few seconds, so that revoking works soon."""
 
-    def __init__(self, store: TokenStore, clock: Clock, refusals: Rates) -> None:
-        """Take where the tokens are kept, and how often one address may be wrong."""
+    def __init__(
+        self, store: TokenStore, tickets: TicketStore, clock: Clock, refusals: Rates
+    ) -> None:
+        """Take where tokens and tickets are kept, and how often one address may be wrong."""
         self._store = store
+        self._tickets = tickets
         self._refusals = refusals
         self._clock = clock
         self._cached: OrderedDict[bytes, tuple[float, Principal | None]] = OrderedDict()
@@ -79,15 +83,28 @@ class Tokens:
         known = self._cached.get(digest_of(token), (0.0, None))[1] is not None
         if not known and self._refusals.spent(address):
             self._refusals.take(address)
-        principal = await self.by_token(token)
+        return self._counted(await self.by_token(token), address)
+
+    async def by_cookies(self, cookies: Mapping[str, str], address: str) -> Principal | None:
+        """Return who signed in on this browser; Limited as `from_address`."""
+        token = cookies.get(COOKIE, "")
+        return await self.from_address(token, address) if token else None
+
+    async def by_ticket(self, ticket: str, address: str) -> Principal | None:
+        """Spend a one-time ticket; Limited for anybody who was wrong too often."""
+        if self._refusals.spent(address):
+            self._refusals.take(address)
+        row = await self._tickets.spend(ticket, to_us(self._clock.now()))
+        return self._counted(_principal(row) if row else None, address)
+
+    async def ticket_for(self, principal: Principal) -> str:
+        """Make a ticket that opens one stream with this principal's scopes, within TICKET_S."""
+        return await self._tickets.issue(principal.token_id, to_us(self._clock.now()))
+
+    def _counted(self, principal: Principal | None, address: str) -> Principal | None:
         if principal is None:
             self._refusals.take(address)
         return principal
-
-    async def by_cookies(self, cookies: Mapping[str, str]) -> Principal | None:
-        """Return who signed in on this browser."""
-        token = cookies.get(COOKIE, "")
-        return await self.by_token(token) if token else None
 
     async def of(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
         """Return who asks.

@@ -57,11 +57,12 @@ async def serving(
     farewell: Callable[[], Awaitable[object]] | None = None,
     *,
     trusted_proxies: Sequence[str] = (),
+    protocol: type[EdgeProtocol] = EdgeProtocol,
 ) -> AsyncIterator[None]:
     """Serve while the context is open; at its end take no more and finish what is under way.
 
     A farewell is awaited first, so that screens hear from us before their sockets close. Forwarded
-    headers count only when they come from a trusted proxy.
+    headers count only when they come from a trusted proxy. A protocol may have other deadlines.
     """
     config = uvicorn.Config(
         app,
@@ -71,7 +72,7 @@ async def serving(
         lifespan="off",
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
-        http=EdgeProtocol,
+        http=protocol,
         timeout_graceful_shutdown=SHUTDOWN_S,
         **websocket_options(),
     )

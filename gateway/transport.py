@@ -23,6 +23,9 @@ class EdgeProtocol(HttpToolsProtocol):
     takes a header away would not see it there.
     """
 
+    head_receipt_s: float = HEAD_RECEIPT_S
+    unread_s: float = UNREAD_S
+
     _deadline: TimerHandle | None = None
     _unread: TimerHandle | None = None
     _in_head = True
@@ -103,7 +106,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Give a client that does not read its answer a last moment."""
         super().pause_writing()
-        self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+        self._unread = self.loop.call_later(self.unread_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """It reads again, or is gone."""
@@ -123,7 +126,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _expect_a_head(self) -> None:
         self._expect_nothing()
-        self._deadline = self.loop.call_later(HEAD_RECEIPT_S, self._too_late)
+        self._deadline = self.loop.call_later(self.head_receipt_s, self._too_late)
 
     def _expect_nothing(self) -> None:
         if self._deadline is not None:

@@ -227,6 +227,14 @@ tokens = Table(
     Column("revoked_us", BigInteger),
 )
 
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("token_id", String(36), nullable=False),
+    Column("expires_us", BigInteger, nullable=False, index=True),
+)
+
 audit = Table(
     "audit",
     metadata,

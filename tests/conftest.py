@@ -8,28 +8,35 @@ import pytest
 
 from config.settings import environment
 from gateway.engines.nats import NatsServer
-from gateway.engines.redis import RedisServer
 from store.engine import Database
 from store.migrate import migrate
 from tests import engines
+from tests.engines import TestedRedis
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestedRedis]:
     """One Redis for the whole run; do not stop it: take `own_redis` for that."""
     with engines.needed(), engines.running_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
 
 
 @pytest.fixture
-def redis_url(redis_server: RedisServer) -> str:
-    """The address of an empty Redis."""
-    engines.wipe_redis(redis_server.url)
+def redis_url(redis_server: TestedRedis) -> str:
+    """The address of an empty Redis for the gate's user, who may do what the gate does."""
+    engines.wipe_redis(redis_server.owner_url)
     return redis_server.url
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+def redis_owner_url(redis_url: str, redis_server: TestedRedis) -> str:
+    """The address of the same Redis for a user who may do everything."""
+    assert redis_url == redis_server.url
+    return redis_server.owner_url
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[TestedRedis]:
     """A Redis to kill, pause and start again."""
     with engines.needed(), engines.running_redis(tmp_path / "redis") as server:
         yield server

@@ -30,6 +30,25 @@ from gateway.engines.redis import RedisServer
 _UNPRIVILEGED = "nobody"
 
 
+class TestedRedis(RedisServer):
+    """A Redis as the gateway has it, with one more user, who may empty it."""
+
+    __test__ = False
+
+    @property
+    def owner_url(self) -> str:
+        return owner_of(self.url)
+
+    def _rules(self) -> str:
+        owner = f"user owner reset on >{self.access.password} allkeys allchannels +@all\n"
+        return super()._rules() + owner
+
+
+def owner_of(url: str) -> str:
+    """Return the address for the user of a `TestedRedis` who may do everything."""
+    return url.replace("//imv:", "//owner:")
+
+
 class PostgresServer(Child):
     """PostgreSQL with its default settings on a private socket; as root it runs as nobody."""
 
@@ -119,10 +138,10 @@ def running_postgres() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def running_redis(path: Path) -> Iterator[RedisServer]:
+def running_redis(path: Path) -> Iterator[TestedRedis]:
     """Run a Redis on a data folder of its own."""
     with DataFolder(path) as folder:
-        server = RedisServer(folder.path, folder.runtime, inherit=(folder.lock,))
+        server = TestedRedis(folder.path, folder.runtime, inherit=(folder.lock,))
         try:
             server.start()
             yield server

@@ -136,14 +136,21 @@ class FakeAuthenticator:
             "orders": FakePrincipal("t-orders", "orders:read"),
             "operator": FakePrincipal("t-operator", "operator"),
         }
+        self.tickets = {"once": self.tokens["board"]}
         self.reachable = True
 
-    async def by_token(self, token: str) -> FakePrincipal | None:
+    async def from_address(self, token: str, address: str) -> FakePrincipal | None:
+        del address
         if not self.reachable:
             raise EngineDown("no database")
         return self.tokens.get(token)
 
-    async def by_cookies(self, cookies: Mapping[str, str]) -> FakePrincipal | None:
+    async def by_ticket(self, ticket: str, address: str) -> FakePrincipal | None:
+        del address
+        return self.tickets.pop(ticket, None)
+
+    async def by_cookies(self, cookies: Mapping[str, str], address: str) -> FakePrincipal | None:
+        del address
         if not self.reachable:
             raise EngineDown("no database")
         return self.tokens.get(cookies.get("imv_session", ""))

@@ -18,6 +18,13 @@ class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: str
 
 
+class Ticket(msgspec.Struct, frozen=True):
+    """A one-time way into a stream, as `?ticket=`."""
+
+    ticket: str
+    expires_in_s: int
+
+
 class Cancelled(msgspec.Struct, frozen=True):
     """What a cancellation came to; the reason says what was not possible."""
 

@@ -20,6 +20,7 @@ from gateway.cli.instance import Instance
 from gateway.cli.live import find_running
 from gateway.cli.output import fail, json_option, people, plain, show_json
 from gateway.cli.roles import instance_options
+from gateway.engines.redis_access import address, kept
 from gateway.lifespan import Urls
 from gateway.running import Running
 
@@ -98,7 +99,8 @@ def _urls(instance: Instance, running: Running | None) -> Urls:
     runtime = ""
     with suppress(OSError):
         runtime = (instance.data / "runtime").read_text().strip()
-    redis_url = f"unix://{runtime}/redis.sock" if runtime else ""
+    access = kept(instance.data / "redis.json")
+    redis_url = address(f"{runtime}/redis.sock", access) if runtime else ""
     return Urls(urls.database, urls.redis or redis_url, urls.nats or (running.nats,))
 
 

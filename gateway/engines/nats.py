@@ -61,7 +61,7 @@ jetstream {{
 
 READER: Final = "reader"
 """The user of the hub and of ordinary consumers: it reads the stream, and changes nothing."""
-_READS: Final = (
+READS: Final = (
     "$JS.API.INFO",
     "$JS.API.STREAM.NAMES",
     "$JS.API.STREAM.LIST",
@@ -152,7 +152,7 @@ class NatsServer(Child):
             password=self.identity.password,
             reader=READER,
             reader_password=self.identity.reader_password,
-            reads=json.dumps(_READS),
+            reads=json.dumps(READS),
             store=json.dumps(str(self._data / "nats")),
             store_bytes=self.identity.store_bytes,
             memory_bytes=MEMORY_BYTES_MAX,

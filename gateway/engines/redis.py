@@ -1,4 +1,4 @@
-"""Redis as a child: a private unix socket, every write on disk before its answer."""
+"""Redis as a child: a private unix socket, one user, every write on disk before its answer."""
 
 import shutil
 import socket
@@ -10,6 +10,8 @@ from typing import Final
 from config.errors import Misconfigured
 from gateway.engines.binary import packaged, version_of
 from gateway.engines.child import Child
+from gateway.engines.folder import write_private
+from gateway.engines.redis_access import USER, address, rules, settled
 
 SOCKET_PATH_BYTES_MAX: Final = 103
 """The smallest limit of the systems that we run on (108 with the end mark on Linux)."""
@@ -20,6 +22,7 @@ _CONFIGURATION: Final = """\
 port 0
 unixsocket {socket}
 unixsocketperm 700
+aclfile {access}
 dir {data}
 daemonize no
 appendonly yes
@@ -37,7 +40,7 @@ class RedisServer(Child):
         """Find the program and write its configuration.
 
         Raises:
-            Misconfigured: there is no program, or the socket's path is too long.
+            Misconfigured: no program, the socket's path is too long, or a damaged file.
         """
         self.program, self.version = find_redis()
         self.socket = runtime_dir / "redis.sock"
@@ -45,6 +48,8 @@ class RedisServer(Child):
             raise Misconfigured(f"socket path {self.socket} is too long; set TMPDIR to a short one")
         self._data = data_dir.resolve() / "redis"
         self._file = data_dir.resolve() / "redis.conf"
+        self._access_file = data_dir.resolve() / "redis.acl"
+        self.access = settled(data_dir.resolve() / "redis.json")
         super().__init__(
             (self.program, str(self._file)),
             log=data_dir.resolve() / "redis.log",
@@ -54,28 +59,39 @@ class RedisServer(Child):
 
     @property
     def url(self) -> str:
-        """The address for redis-py."""
-        return f"unix://{self.socket}"
+        """The address for redis-py, credentials included."""
+        return address(self.socket, self.access)
 
     def start(self, *, within_s: float = 30.0) -> None:
         """Start on what is in the folder and return when everything is loaded; see `Child`."""
         try:
             self._data.mkdir(mode=0o700, exist_ok=True)
-            self._file.write_text(
-                _CONFIGURATION.format(socket=_quoted(self.socket), data=_quoted(self._data))
-            )
+            write_private(self._access_file, self._rules())
+            write_private(self._file, self._configuration())
         except OSError as error:
             raise Misconfigured(
                 f"{error.filename}: {error.strerror}; move away what is there"
             ) from error
         super().start(within_s=within_s)
 
+    def _rules(self) -> str:
+        return rules(self.access, self.version)
+
+    def _configuration(self) -> str:
+        return _CONFIGURATION.format(
+            socket=_quoted(self.socket),
+            access=_quoted(self._access_file),
+            data=_quoted(self._data),
+        )
+
     def _answers(self) -> bool:
         with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_PROBE_S)
             probe.connect(str(self.socket))
-            probe.sendall(b"PING\r\n")
-            return probe.recv(64).startswith(b"+PONG")  # while loading it says -LOADING
+            probe.sendall(f"AUTH {USER} {self.access.password}\r\nPING\r\n".encode())
+            answers = probe.makefile("rb")
+            # While loading it says -LOADING.
+            return answers.readline() == b"+OK\r\n" and answers.readline() == b"+PONG\r\n"
         return False
 
 

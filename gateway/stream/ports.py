@@ -46,14 +46,22 @@ class Principal(Protocol):
 
 
 class Authenticator(Protocol):
-    """Tells who somebody is. Both raise Unavailable when that cannot be found out now."""
+    """Tells who somebody is, and counts who is wrong by address.
 
-    async def by_token(self, token: str) -> Principal | None:
+    All raise Unavailable when it cannot be found out now, and Limited (which is one) for an unknown
+    token from an address that was wrong too often.
+    """
+
+    async def from_address(self, token: str, address: str) -> Principal | None:
         """Return who bears the token, None when it is unknown, expired or revoked."""
         ...
 
-    async def by_cookies(self, cookies: Mapping[str, str]) -> Principal | None:
+    async def by_cookies(self, cookies: Mapping[str, str], address: str) -> Principal | None:
         """Return whose session cookie is among them, None when none is valid."""
+        ...
+
+    async def by_ticket(self, ticket: str, address: str) -> Principal | None:
+        """Spend a one-time ticket: return whose it is, None when it is unknown, old or spent."""
         ...
 
 

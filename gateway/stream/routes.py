@@ -9,6 +9,7 @@ from litestar.params import FromQuery, HeaderParameter
 from litestar.response import Stream
 
 from config.errors import Forbidden, NotFound, Unauthenticated
+from gateway.rates import address_of
 from gateway.stream.hub import Hub
 from gateway.stream.origin import origin_allowed
 from gateway.stream.ports import Authenticator, Principal, allowed
@@ -35,7 +36,9 @@ def websocket_route(
 
 
 def sse_route(hub: Hub, authenticator: Authenticator) -> HTTPRouteHandler:
-    """Return the handler of `GET /v1/stream/sse?topic=`, which honours `Last-Event-ID`.
+    """Return the handler of `GET /v1/stream/sse?topic=&ticket=`, which honours `Last-Event-ID`.
+
+    A ticket is for who can send no header (EventSource); it counts before a bearer and the cookie.
 
     It raises Unauthenticated, Forbidden, NotFound (no such topic) and Overloaded.
     """
@@ -44,9 +47,10 @@ def sse_route(hub: Hub, authenticator: Authenticator) -> HTTPRouteHandler:
     async def stream_sse(
         request: Request[Any, Any, Any],
         topic: FromQuery[str],
+        ticket: FromQuery[str] = "",
         last_event_id: Annotated[str, HeaderParameter(name="Last-Event-ID", required=False)] = "",
     ) -> Stream:
-        principal = await _authenticated(request, authenticator)
+        principal = await _authenticated(request, authenticator, ticket)
         wanted = parse_topic(topic)
         if wanted is None:
             raise NotFound("there is no such topic")
@@ -61,13 +65,16 @@ def sse_route(hub: Hub, authenticator: Authenticator) -> HTTPRouteHandler:
 
 
 async def _authenticated(
-    request: Request[Any, Any, Any], authenticator: Authenticator
+    request: Request[Any, Any, Any], authenticator: Authenticator, ticket: str
 ) -> Principal:
+    address = address_of(request.scope.get("client"))
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        principal = await authenticator.by_token(token.strip())
+    if ticket:
+        principal = await authenticator.by_ticket(ticket, address)
+    elif scheme.lower() == "bearer":
+        principal = await authenticator.from_address(token.strip(), address)
     else:
-        principal = await authenticator.by_cookies(request.cookies)
+        principal = await authenticator.by_cookies(request.cookies, address)
     if principal is None:
         raise Unauthenticated
     return principal

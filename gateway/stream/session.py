@@ -6,8 +6,9 @@ from typing import Any
 from litestar.connection import WebSocket
 from litestar.exceptions import WebSocketDisconnect
 
-from config.errors import Overloaded, Unavailable, Unreadable
+from config.errors import Limited, Overloaded, Unavailable, Unreadable
 from config.limits import TOPICS_PER_SESSION_MAX
+from gateway.rates import address_of
 from gateway.stream.hub import Hub
 from gateway.stream.mailbox import Mailbox
 from gateway.stream.ports import Authenticator, Principal, allowed
@@ -92,6 +93,8 @@ class Session:
             raise Ended(Code.PROTOCOL, "the first frame must be hello")
         try:
             principal = await self._authenticated(hello.token)
+        except Limited as error:
+            raise Ended(Code.UNAVAILABLE, "limited") from error
         except Unavailable as error:
             raise Ended(Code.UNAVAILABLE, "unavailable") from error
         if principal is None:
@@ -103,13 +106,14 @@ class Session:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         if not token and scheme.lower() == "bearer":
             token = bearer.strip()
+        address = address_of(self._socket.scope.get("client"))
         if token:
-            return await self._authenticator.by_token(token)
+            return await self._authenticator.from_address(token, address)
         # A cookie counts only together with an Origin, which was checked: without one, any program
         # that can make a browser's cookies travel would do.
         if "origin" not in headers:
             return None
-        return await self._authenticator.by_cookies(self._socket.cookies)
+        return await self._authenticator.by_cookies(self._socket.cookies, address)
 
     # Conversation
 

@@ -187,7 +187,7 @@ def conventional(folder: Path, database: str) -> Iterator[int]:
     """Run the conventional handler with a Redis of its own; gives its port."""
     with ExitStack() as stack:
         redis = stack.enter_context(running_redis(folder / "conventional"))
-        arguments = ("tests.bench.conventional", database, redis.url)
+        arguments = ("tests.bench.conventional", database, redis.owner_url)
         process = stack.enter_context(Process(folder / "conventional.log", *arguments))
         yield int(process.hear(READY_S)["port"])
 

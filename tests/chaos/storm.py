@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.engines.child import Child
+from gateway.engines.redis_access import USER
 from tests.chaos import faults as plan
 from tests.chaos import letters as mail
 from tests.chaos.checker import Violation
@@ -235,9 +236,9 @@ async def _behind_proxies(
 
 
 def _through(one: House, proxies: Mapping[str, Proxy]) -> dict[str, Any]:
-    me = one.nats.identity
+    me, secret = one.nats.identity, one.redis.access.password
     through: dict[str, Any] = {
-        "redis": f"redis://127.0.0.1:{proxies['redis'].port}",
+        "redis": f"redis://{USER}:{secret}@127.0.0.1:{proxies['redis'].port}",
         "nats": [f"nats://{me.user}:{me.password}@127.0.0.1:{proxies['nats'].port}"],
     }
     if "postgres" in proxies:

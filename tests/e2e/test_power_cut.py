@@ -5,7 +5,6 @@ import sqlite3
 from pathlib import Path
 
 import httpx
-import redis
 
 from tests import engines
 from tests.e2e import instance as at
@@ -72,7 +71,7 @@ async def test_the_same_proof_fails_on_engines_that_do_not_sync(tmp_path: Path) 
     data = tmp_path / "data"
     up = _traced(tmp_path, "tests.e2e.weakened")
     try:
-        _weaken_redis(data)
+        await _weaken_redis(up, data)
         await _weaken_nats(up, data)
         await _work(up, data)
     finally:
@@ -84,23 +83,30 @@ async def test_the_same_proof_fails_on_engines_that_do_not_sync(tmp_path: Path) 
     assert len(verdict.lies["mark"]) == verdict.marks == _marked(data)
 
 
-def _weaken_redis(data: Path) -> None:
-    socket = Path((data / "runtime").read_text()) / "redis.sock"
-    with redis.Redis(unix_socket_path=str(socket)) as client:
-        client.config_set("appendfsync", "no")
+async def _weaken_redis(up: at.Running, data: Path) -> None:
+    await _weaken(up, data / "redis.conf", "redis-server", ("appendfsync always", "appendfsync no"))
 
 
 async def _weaken_nats(up: at.Running, data: Path) -> None:
-    """Change its file and kill it: `imv up` starts it again on that file."""
-    file = data / "nats.conf"
-    text = file.read_text()
-    assert "sync_interval: always" in text
-    file.write_text(text.replace("sync_interval: always", "sync_interval: 10m"))
-    before = up.child("nats-server")
+    await _weaken(
+        up, data / "nats.conf", "nats-server", ("sync_interval: always", "sync_interval: 10m")
+    )
+
+
+async def _weaken(up: at.Running, file: Path, engine: str, change: tuple[str, str]) -> None:
+    """Change an engine's file and kill it: `imv up` starts it again on that file."""
+    _rewrite(file, *change)
+    before = up.child(engine)
     before.kill()
-    await at.until(lambda: _is_another(up, before.pid))
-    await at.until(lambda: at.well(up.http, "nats"))
+    await at.until(lambda: _is_another(up, engine, before.pid))
+    await at.until(lambda: at.well(up.http, engine.removesuffix("-server")))
 
 
-async def _is_another(up: at.Running, pid: int) -> bool:
-    return any("nats-server" in one.name() and one.pid != pid for one in up.children())
+def _rewrite(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+async def _is_another(up: at.Running, engine: str, pid: int) -> bool:
+    return any(engine in one.name() and one.pid != pid for one in up.children())

@@ -14,6 +14,7 @@ import redis
 from click.testing import CliRunner
 
 from gateway.__main__ import imv
+from gateway.engines.redis_access import address, kept
 from tests.e2e import instance as at
 from tests.e2e.watching import Screen, events_until_quiet
 
@@ -79,7 +80,8 @@ class Shop:
     def available(self) -> int:
         """Return what the gate has of the only cell."""
         socket = Path((self.data / "runtime").read_text()) / "redis.sock"
-        with redis.Redis(unix_socket_path=str(socket), decode_responses=True) as client:
+        url = address(socket, kept(self.data / "redis.json"))
+        with redis.Redis.from_url(url, decode_responses=True) as client:
             epoch = client.get("imv:{market:uk}:epoch")
             return int(client.hget(f"imv:{{market:uk}}:{epoch}:atp:SKU-1", "S-001"))
 

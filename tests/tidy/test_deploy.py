@@ -107,7 +107,7 @@ def test_redis_never_forgets(compose: dict[str, Any]) -> None:
 def test_nats_accepts_its_file_and_never_forgets() -> None:
     file = ROOT / "deploy" / "nats.conf"
     command = [find_nats()[0], "-t", "-c", str(file)]
-    environ = {"NATS_PASSWORD": "example"}
+    environ = {"NATS_PASSWORD": "example", "NATS_READER_PASSWORD": "reading"}
     done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [line for line in DURABLE_NATS if line not in file.read_text()] == []

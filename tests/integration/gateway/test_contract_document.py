@@ -31,6 +31,7 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None
 
 async def test_every_write_says_what_its_body_is(document: dict[str, Any]) -> None:
     without = {"/session": {"delete"}, "/v1/holds/{hold_id}": {"delete"}}
+    without["/v1/stream/tickets"] = {"post"}  # it only says who asks
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if method in {"post", "put", "patch"} and method not in without.get(path, set()):
@@ -43,7 +44,8 @@ async def test_every_v1_route_needs_a_token_and_names_its_problems(
     for path, item in document["paths"].items():
         for operation in item.values():
             if path.startswith("/v1/"):
-                assert operation["security"] == [{"token": []}]
+                ticket = [{"ticket": []}] if path == "/v1/stream/sse" else []
+                assert operation["security"] == [{"token": []}, *ticket]
                 assert "application/problem+json" in operation["responses"]["default"]["content"]
 
 

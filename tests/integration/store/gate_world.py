@@ -20,6 +20,7 @@ from store.gate_keys import MarketKeys
 from store.gate_port import Cell, Granted, Operation
 from store.redis_client import Client, open_redis
 from store.tables import stock_levels, stock_movements
+from tests.engines import owner_of
 
 UK = MarketId("uk")
 PAST_GRACE_S = GATE_GRACE_S + 1
@@ -101,9 +102,11 @@ async def eventually(check: Callable[[], Awaitable[bool]], *, within_s: float = 
 class World:
     """A ledger, a gate and its keeper, with a clock to set."""
 
-    def __init__(self, database: Database, client: Client) -> None:
+    def __init__(self, database: Database, client: Client, owner: Client) -> None:
         self.database = database
         self.client = client
+        self.owner = owner
+        """May also do what the gate never does."""
         self.clock = SetClock()
         self.tally = Tally()
         self.gate = RedisGate(client, self.clock)
@@ -176,9 +179,9 @@ async def kinds(made: World) -> dict[str, str]:
 async def remembered(made: World) -> int:
     under = MarketKeys(UK).under(made.gate.epoch(UK))
     counts = [
-        await made.client.execute_command("HLEN", under.operations),
-        await made.client.execute_command("ZCARD", under.times),
-        await made.client.execute_command("ZCARD", under.shifts),
+        await made.owner.execute_command("HLEN", under.operations),
+        await made.owner.execute_command("ZCARD", under.times),
+        await made.owner.execute_command("ZCARD", under.shifts),
     ]
     return sum(counts)
 
@@ -194,8 +197,8 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
     try:
         async with database.write() as connection:
             await connection.run_sync(metadata.create_all)
-        async with connected(redis_url) as client:
-            yield World(database, client)
+        async with connected(redis_url) as client, connected(owner_of(redis_url)) as owner:
+            yield World(database, client, owner)
     finally:
         await database.close()
 
@@ -203,8 +206,9 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
 class LossyWire:
     """A TCP address before Redis' socket that can lose answers to what Redis has done."""
 
-    def __init__(self, socket_path: str) -> None:
-        self._path = socket_path
+    def __init__(self, url: str) -> None:
+        self._who, _, path = url.removeprefix("unix://").partition("@")
+        self._path = path
         self.losing = False
         self.lost = 0
 
@@ -212,7 +216,7 @@ class LossyWire:
     async def listening(self) -> AsyncIterator[str]:
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         async with server:
-            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield f"redis://{self._who}@127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, out = await asyncio.open_unix_connection(self._path)

@@ -22,6 +22,7 @@ from gateway.engines.redis import RedisServer
 from store.gate import RedisGate
 from store.gate_port import Cell, GateClosed, Granted, Operation, Short
 from store.redis_client import open_redis
+from tests.engines import TestedRedis
 from tests.integration.store.gate_world import (
     LAMP,
     LAMP_YORK,
@@ -109,7 +110,7 @@ async def test_a_lost_answer_is_unknown_and_the_repeat_finds_what_was_done(
     gate: RedisGate, redis_url: str
 ) -> None:
     await fill(gate, UK, {LAMP: 3})
-    wire = LossyWire(redis_url.removeprefix("unix://"))
+    wire = LossyWire(redis_url)
     async with wire.listening() as url, connected(url) as client:
         lossy = RedisGate(client, SetClock())
         lossy.learn(UK, gate.epoch(UK))
@@ -136,12 +137,13 @@ async def test_an_engine_that_is_not_there_was_never_asked(tmp_path: object) -> 
     "command", [("CONFIG", "SET", "maxmemory", "1"), ("REPLICAOF", "127.0.0.1", "1")]
 )
 async def test_a_server_that_takes_no_writes_has_applied_nothing(
-    own_redis: RedisServer, command: tuple[str, ...]
+    own_redis: TestedRedis, command: tuple[str, ...]
 ) -> None:
     async with connected(own_redis.url) as client:
         gate = RedisGate(client, SetClock())
         await fill(gate, UK, {LAMP: 3})
-        await client.execute_command(*command)
+        async with connected(own_redis.owner_url) as owner:
+            await owner.execute_command(*command)
         with pytest.raises(EngineDown):
             await _reserve(gate, operation("a", (LAMP, 1)))
         assert await free(gate, LAMP) == 3
@@ -236,10 +238,10 @@ async def test_without_an_epoch_everything_is_closed(gate: RedisGate) -> None:
 
 
 async def test_an_epoch_that_redis_no_longer_has_closes_this_process(
-    gate: RedisGate, redis_url: str
+    gate: RedisGate, redis_owner_url: str
 ) -> None:
     await fill(gate, UK, {LAMP: 1})
-    async with connected(redis_url) as client:
+    async with connected(redis_owner_url) as client:
         await client.flushall()
     with pytest.raises(GateClosed):
         await _reserve(gate, operation("a", (LAMP, 1)))
@@ -268,11 +270,11 @@ async def _closed(gate: RedisGate) -> bool:
 
 
 async def test_a_server_that_forgot_the_scripts_is_told_again(
-    gate: RedisGate, redis_url: str
+    gate: RedisGate, redis_owner_url: str
 ) -> None:
     await fill(gate, UK, {LAMP: 2})
     await _reserve(gate, operation("a", (LAMP, 1)))
-    async with connected(redis_url) as client:
+    async with connected(redis_owner_url) as client:
         await client.execute_command("SCRIPT", "FLUSH")
     await _reserve(gate, operation("b", (LAMP, 1)))
     assert await free(gate, LAMP) == 0

@@ -128,7 +128,7 @@ async def _is_closed(uk: World) -> bool:
 async def test_an_epoch_that_has_passed_cannot_commit(uk: World) -> None:
     await uk.keeper.look(UK)
     old = await reserve(uk, "a", (LAMP, 4))
-    await uk.client.flushall()
+    await uk.owner.flushall()
     assert await uk.keeper.look(UK)
     present = uk.gate.epoch(UK)
     assert present != old
@@ -327,7 +327,7 @@ async def test_what_past_epochs_left_is_swept(uk: World) -> None:
     await uk.client.execute_command("DEL", KEYS.builder)
     await uk.keeper.look(UK)
     await uk.keeper.tend(UK)
-    keys = {key.decode() async for key in uk.client.scan_iter(f"imv:{{market:{UK}}}:*")}
+    keys = {key.decode() async for key in uk.owner.scan_iter(f"imv:{{market:{UK}}}:*")}
     present = f"imv:{{market:{UK}}}:{uk.gate.epoch(UK)}:"
     assert {key for key in keys if not key.startswith(present)} == {
         KEYS.epoch,

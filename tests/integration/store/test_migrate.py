@@ -22,7 +22,7 @@ from store.instance import incarnation
 from store.migrate import current, migrate
 from tests.engines import Databases
 
-HEAD = "0004"
+HEAD = "0005"
 
 
 def _differences(connection: Connection) -> list[object]:

@@ -31,8 +31,12 @@ async def _broken_after(steps: int, url: str, *, writing: bool) -> type[Exceptio
     """Break a warm connection so many turns of the loop after a command began."""
     client = open_redis(url)
     scripts = GateScripts(client)
-    await scripts.read("GET", "nothing")
-    ask = scripts.write("SET", "something", "x") if writing else scripts.read("GET", "nothing")
+    await scripts.read("GET", "imv:nothing")
+    ask = (
+        scripts.write("SET", "imv:something", "x")
+        if writing
+        else scripts.read("GET", "imv:nothing")
+    )
     async with asyncio.TaskGroup() as group:
         told = group.create_task(_told(ask))
         for _ in range(steps):

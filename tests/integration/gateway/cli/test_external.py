@@ -45,10 +45,12 @@ async def test_a_postgresql_that_is_not_there_fails(tmp_path: Path) -> None:
     assert levels(await database.database(subject(tmp_path, postgres=url))) == {"database": "fail"}
 
 
-async def test_a_redis_that_may_forget_fails(tmp_path: Path, redis_url: str) -> None:
+async def test_a_redis_that_may_forget_fails(
+    tmp_path: Path, redis_url: str, redis_owner_url: str
+) -> None:
     given = subject(tmp_path, redis_url=redis_url)
     assert levels(await redis.redis(given))["redis settings"] == "ok"
-    with Redis.from_url(redis_url) as client:
+    with Redis.from_url(redis_owner_url) as client:
         client.config_set("appendfsync", "everysec")
         try:
             found = await redis.redis(given)

@@ -11,8 +11,8 @@ from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
 
 
-async def test_redis_answers_and_is_durable(redis_url: str) -> None:
-    async with redis.asyncio.Redis.from_url(redis_url) as client:
+async def test_redis_answers_and_is_durable(redis_owner_url: str) -> None:
+    async with redis.asyncio.Redis.from_url(redis_owner_url) as client:
         assert await client.dbsize() == 0
         await client.set("left", "over")
         settings = await client.config_get("*")
@@ -21,8 +21,8 @@ async def test_redis_answers_and_is_durable(redis_url: str) -> None:
     assert settings["save"] == ""
 
 
-async def test_redis_is_empty_again(redis_url: str) -> None:
-    async with redis.asyncio.Redis.from_url(redis_url) as client:
+async def test_redis_is_empty_again(redis_owner_url: str) -> None:
+    async with redis.asyncio.Redis.from_url(redis_owner_url) as client:
         assert await client.dbsize() == 0
 
 
@@ -65,7 +65,7 @@ async def test_own_engines_come_back_at_the_same_address_with_their_data(
 ) -> None:
     before = (own_redis.url, own_nats.url)
     async with redis.asyncio.Redis.from_url(own_redis.url) as client:
-        await client.set("kept", "yes")
+        await client.set("imv:kept", "yes")
     await _make_stream(own_nats.url)
     for server in (own_redis, own_nats):
         server.kill()
@@ -73,5 +73,5 @@ async def test_own_engines_come_back_at_the_same_address_with_their_data(
         server.start()
     assert (own_redis.url, own_nats.url) == before
     async with redis.asyncio.Redis.from_url(own_redis.url) as client:
-        assert await client.get("kept") == b"yes"
+        assert await client.get("imv:kept") == b"yes"
     assert await _make_stream(own_nats.url) == 1

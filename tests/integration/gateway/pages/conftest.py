@@ -46,7 +46,7 @@ class Edge:
     def _handlers(self) -> list[Any]:
         @get("/v1/locations")
         async def locations(request: Request[Any, Any, Any]) -> Response[Any]:
-            if await self.authenticator.by_cookies(request.cookies) is None:
+            if await self.authenticator.by_cookies(request.cookies, "") is None:
                 return Response({"detail": "sign in"}, status_code=401)
             place = {"id": "S-001", "name": "Soho", "kind": "store", "pickup": True}
             return Response({"locations": [place]})
@@ -54,7 +54,7 @@ class Edge:
         @post("/session")
         async def session(request: Request[Any, Any, Any]) -> Response[Any]:
             token = (await request.json())["token"]
-            if await self.authenticator.by_token(token) is None:
+            if await self.authenticator.from_address(token, "") is None:
                 return Response({"detail": "no"}, status_code=401)
             response = Response[Any]({}, status_code=200)
             response.set_cookie("imv_session", token, httponly=True)
