@@ -17,6 +17,11 @@ Client = Redis | RedisCluster
 CONNECTIONS_MAX: Final = 32
 _SINGLE: Final = ("unix://", "redis://", "rediss://")
 _CLUSTER: Final = {"redis+cluster://": "redis://", "rediss+cluster://": "rediss://"}
+_REFUSED: Final = (
+    exceptions.BusyLoadingError,
+    exceptions.AuthenticationError,
+    exceptions.NoPermissionError,
+)
 _NEVER_SENT: Final = (ConnectionRefusedError, FileNotFoundError)
 # How uvloop tells, as a plain RuntimeError, that a connection was reset a moment before it is used.
 _BROKEN: Final = "the handler is closed"
@@ -35,6 +40,10 @@ _REFUSALS: Final = (
     "not allowed when used memory",
     "not connected to master",
     "unable to persist on disk",
+    # Rights that an operator gave too narrowly: an engine that cannot be used, not a bad message.
+    "NOPERM",
+    "ACL failure in script",
+    "executing the script can't run this command",
 )
 
 
@@ -88,7 +97,7 @@ def translated(*, writing: bool) -> Iterator[None]:
 
 
 def _refused(error: Exception) -> bool:
-    if isinstance(error, exceptions.BusyLoadingError | exceptions.AuthenticationError):
+    if isinstance(error, _REFUSED):
         return True
     return isinstance(error, exceptions.ResponseError) and any(
         word in str(error) for word in _REFUSALS

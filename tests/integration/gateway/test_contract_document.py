@@ -44,7 +44,9 @@ async def test_every_v1_route_needs_a_token_and_names_its_problems(
     for path, item in document["paths"].items():
         for operation in item.values():
             if path.startswith("/v1/"):
-                ticket = [{"ticket": []}] if path == "/v1/stream/sse" else []
+                ticket: list[dict[str, list[str]]] = (
+                    [{"ticket": []}] if path == "/v1/stream/sse" else []
+                )
                 assert operation["security"] == [{"token": []}, *ticket]
                 assert "application/problem+json" in operation["responses"]["default"]["content"]
 

@@ -11,6 +11,7 @@ from config.errors import EngineDown, OutcomeUnknown
 from gateway.engines.redis import RedisServer
 from store.gate_scripts import GateScripts
 from store.redis_client import Client, open_redis
+from tests.engines import owner_of
 
 _STEPS = 10
 
@@ -60,3 +61,26 @@ def _abort_all(client: Client) -> None:
     for connection in [*pool._available_connections, *pool._in_use_connections]:
         if connection._writer:
             connection._writer.transport.abort()
+
+
+@pytest.mark.parametrize("lacks", ["-set", "-eval -evalsha", "resetkeys"])
+async def test_rights_that_are_too_narrow_are_an_engine_that_cannot_be_used(
+    redis_server: RedisServer, lacks: str
+) -> None:
+    """In a script or outside: it must never look like a defect of a message."""
+    async with Redis.from_url(owner_of(redis_server.url)) as owner:
+        rights = f"on >narrow +@all ~imv:* {lacks}".split()
+        await owner.execute_command("ACL", "SETUSER", "narrow", "reset", *rights)
+        client = open_redis(redis_server.url.replace(*_as_narrow(redis_server.url)))
+        script = "return redis.call('SET', KEYS[1], 'x')"
+        try:
+            with pytest.raises(EngineDown, match="refuses"):
+                await GateScripts(client).write("EVAL", script, 1, "imv:something")
+        finally:
+            await client.aclose()
+            await owner.execute_command("ACL", "DELUSER", "narrow")
+
+
+def _as_narrow(url: str) -> tuple[str, str]:
+    signed = url.partition("//")[2].partition("@")[0]
+    return f"//{signed}@", "//narrow:narrow@"
