@@ -31,7 +31,7 @@ POINTS: Final[Mapping[str, str]] = MappingProxyType(
         "command.before_answer": "a `/v1` command is committed, its answer has not left",
         "relay.leased": "partitions are leased or renewed, nothing is stamped",
         "relay.stamped": "batches are stamped, none is loaded",
-        "relay.loaded": "a batch is loaded, none of it is published",
+        "relay.loaded": "batches are loaded, nothing of them is published",
         "relay.half_published": "some messages of a batch were sent, its marker was not",
         "relay.published": "the stream has a batch, the database does not know it",
         "relay.judged": "a doubtful batch's marker was read, nothing follows from it yet",

@@ -1,7 +1,7 @@
 """One stamped batch on its way: published, found in the stream, or lost to another relay."""
 
 import asyncio
-from typing import Final
+from collections.abc import Sequence
 
 from config import crash
 from config.clock import Clock
@@ -13,8 +13,6 @@ from outbox.partitions import Partitions
 from outbox.ports import Publisher, Refused, Stored
 from outbox.recovery import Recovery
 from outbox.trouble import Trouble, delays, happens
-
-LOADS_MAX: Final = 2
 
 
 class Delivery:
@@ -34,11 +32,12 @@ class Delivery:
         self._publisher = publisher
         self._recovery = recovery
         self._stopping = stopping
-        self._loads = asyncio.Semaphore(LOADS_MAX)  # readers are few, and others read too
         self._trouble = Trouble(clock, "batch.delayed")
         self._log = get_log("outbox")
 
-    async def deliver(self, batch: Batch, *, doubt: bool) -> Published | None:
+    async def deliver(
+        self, batch: Batch, messages: Sequence[Message], *, doubt: bool
+    ) -> Published | None:
         """Try until the stream has the batch; None when it is another relay's, or we stop.
 
         `doubt`: an earlier attempt may have reached the stream.
@@ -47,7 +46,7 @@ class Delivery:
             if delay and await happens(self._stopping, delay):
                 return None
             try:
-                outcome = await self._attempt(batch, doubt=doubt)
+                outcome = await self._attempt(batch, messages, doubt=doubt)
             except (Unavailable, Conflict) as error:
                 self._trouble.tell(error)
                 doubt = True
@@ -58,16 +57,16 @@ class Delivery:
             batch, doubt = outcome, True
         raise AssertionError("delays never end")
 
-    async def _attempt(self, batch: Batch, *, doubt: bool) -> Published | Batch | None:
+    async def _attempt(
+        self, batch: Batch, messages: Sequence[Message], *, doubt: bool
+    ) -> Published | Batch | None:
         """Return a batch, the same or stamped anew, when it has to be tried again."""
         if doubt:
             verdict = await self._judge(batch)
             if not isinstance(verdict, Batch):
                 return verdict
             batch = verdict
-        messages = await self._load(batch)
-        crash.here("relay.loaded")
-        match await self._publish(batch, messages):
+        match await self._publisher.publish_batch(batch, messages):
             case Stored(sequence):
                 crash.here("relay.published")
                 return Published(batch, sequence)
@@ -114,14 +113,3 @@ class Delivery:
             found=sequence,
         )
         return Batch(batch.id, batch.partition, batch.epoch, sequence, batch.positions)
-
-    async def _load(self, batch: Batch) -> list[Message]:
-        async with self._loads:
-            messages = await self._partitions.load(batch)
-        if len(messages) != len(batch.positions):
-            # Somebody deleted pending rows by hand: what is left goes out.
-            self._log.error("rows.missing", batch=batch.id, found=len(messages))
-        return messages
-
-    async def _publish(self, batch: Batch, messages: list[Message]) -> Stored | Refused:
-        return await self._publisher.publish_batch(batch, messages)

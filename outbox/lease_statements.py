@@ -1,7 +1,7 @@
 """The SQL of leases and stamps: one function per statement, each conditional on the owner."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.limits import LEASE_S
+from outbox.driver import NUMBER, TEXT, Statement
 from outbox.message import Batch, Published
 from outbox.table import outbox, outbox_pending, relay_member, relay_partition
 
@@ -126,16 +127,14 @@ _CLAIM = (
 )
 
 _IDLE = select(*_STATE).where(_MINE, _LEASE.batch_id.is_(None)).order_by(_LEASE.partition)
-_STAMPED = (
-    select(_LEASE.partition, _LEASE.epoch, _LEASE.batch_id)
-    .where(_MINE, _LEASE.batch_id.is_not(None))
-    .order_by(_LEASE.partition)
-    .with_for_update()
-)
-_CLEAR = (
-    update(relay_partition)
-    .where(*_SAME_STAMP)
-    .values(batch_id=None, positions=None, marker_sequence=bindparam("sequence"))
+_CLEAR: Final = Statement(
+    """
+UPDATE relay_partition SET batch_id = NULL, positions = NULL, marker_sequence = asked.sequence
+FROM {asked} AS asked
+WHERE relay_partition.partition = asked.partition AND relay_partition.epoch = asked.epoch
+  AND relay_partition.batch_id = asked.batch AND relay_partition.owner = asked.owner
+RETURNING relay_partition.partition""",
+    {"partition": NUMBER, "epoch": NUMBER, "batch": TEXT, "owner": TEXT, "sequence": NUMBER},
 )
 _REWIND = (
     update(relay_partition)
@@ -240,16 +239,17 @@ async def claim_batches(
     return [lease.batch for lease in leases if lease.batch]
 
 
-async def lock_stamps(connection: AsyncConnection, me: str) -> set[tuple[int, int, str]]:
-    """Return partition, epoch and batch of every stamp of ours; they hold until the commit."""
-    return {(row[0], row[1], row[2]) for row in await connection.execute(_STAMPED, {"me": me})}
+async def clear_stamps(
+    connection: AsyncConnection, me: str, published: Sequence[Published]
+) -> set[int]:
+    """Take the stamps of published batches off, and remember their markers.
 
-
-async def clear_stamps(connection: AsyncConnection, published: Sequence[Published]) -> None:
-    """Take the stamps of published batches off, and remember their markers."""
-    await connection.execute(
-        _CLEAR, [{**_stamp(done.batch), "sequence": done.sequence} for done in published]
-    )
+    Returns the partitions in which the stamp stood under our lease; they are locked until the commit.
+    """
+    done = [
+        (one.batch.partition, one.batch.epoch, one.batch.id, me, one.sequence) for one in published
+    ]
+    return {partition for (partition,) in await _CLEAR.ask(connection, done)}
 
 
 async def expect_marker(connection: AsyncConnection, batch: Batch, sequence: int) -> bool:

@@ -1,6 +1,7 @@
 """What is published: messages with their CloudEvents headers, and the batch that carries them."""
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -62,13 +63,18 @@ def headers_of(message: Message, source: str) -> dict[str, str]:
         "ce-source": encoded(source),
         "ce-type": encoded(message.type),
         "ce-subject": encoded(key_of(message.subject)),
-        "ce-time": iso(from_us(message.at_us)),
+        "ce-time": _time_of(message.at_us),
         "content-type": "application/json",
-        "Nats-Msg-Id": message.id,
+        "Nats-Msg-Id": encoded(message.id),
     }
     if message.traceparent:
-        headers["traceparent"] = message.traceparent
+        headers["traceparent"] = encoded(message.traceparent)
     return headers
+
+
+@lru_cache(maxsize=256)  # the events of one change, often of one batch, happened at one time
+def _time_of(at_us: int) -> str:
+    return iso(from_us(at_us))
 
 
 def key_of(subject: str) -> str:

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 
 from config.errors import EngineDown, OutcomeUnknown
 from config.log import get_log
+from outbox.nats_client import ReadyClient
 
 CONNECT_S: Final = 2.0
 RECONNECT_S: Final = 0.25
@@ -49,7 +50,7 @@ class NatsConnection:
         self._servers = list(servers)
         self._name = name
         self._on_change = on_change
-        self._client: Client | None = None
+        self._client: ReadyClient | None = None
         self._opening = asyncio.Lock()
         self.changes = 0
         self._waiting: set[asyncio.Timeout] = set()
@@ -60,7 +61,7 @@ class NatsConnection:
         """Whether bytes would leave now; a dead peer that still holds its socket is not noticed."""
         return self._client is not None and self._client.is_connected
 
-    async def client(self) -> Client:
+    async def client(self) -> ReadyClient:
         """Return the connected client; EngineDown when there is none now."""
         async with self._opening:
             if self._client is None or self._client.is_closed:
@@ -114,8 +115,8 @@ class NatsConnection:
         if client is not None:
             await _close(client)
 
-    async def _open(self) -> Client:
-        client = Client()
+    async def _open(self) -> ReadyClient:
+        client = ReadyClient()
         try:
             # The library tries for ever when it may reconnect for ever; so we end its first try.
             async with asyncio.timeout(CONNECT_S):

@@ -3,11 +3,10 @@
 import asyncio
 import base64
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
 
 from config import crash
 from config.errors import EngineDown, Misconfigured, OutcomeUnknown
@@ -15,6 +14,7 @@ from config.limits import EVENT_BYTES_MAX, PUBLISH_S
 from config.log import get_log
 from outbox.event import STREAM
 from outbox.message import Batch, Marker, Message, headers_of, marker_subject
+from outbox.nats_client import ReadyClient, encoded_headers
 from outbox.nats_connection import ApiError, NatsConnection
 from outbox.ports import Extent, Refused, Stored
 from outbox.stream import AccountInfo, StreamInfo, StreamOptions, fixed_difference, wanted
@@ -128,7 +128,7 @@ class NatsPublisher:
             raise OutcomeUnknown("NATS did not answer in time") from error
 
     async def _send(
-        self, client: Client, batch: Batch, messages: Sequence[Message]
+        self, client: ReadyClient, batch: Batch, messages: Sequence[Message]
     ) -> Stored | Refused:
         """Send first and last as requests: the first proves that batches work, the last commits."""
         headers = [self._headers(batch, number, one) for number, one in enumerate(messages, 1)]
@@ -148,7 +148,7 @@ class NatsPublisher:
         return _outcome(committed.data)
 
     async def _send_rest(
-        self, client: Client, messages: Sequence[Message], headers: Sequence[dict[str, str]]
+        self, client: ReadyClient, messages: Sequence[Message], headers: Sequence[Any]
     ) -> None:
         """Send without waiting for answers, one batch at a time, so that the loop stays free."""
         clock = asyncio.get_running_loop().time
@@ -162,11 +162,11 @@ class NatsPublisher:
                     if clock() > deadline:
                         raise TimeoutError
 
-    def _headers(self, batch: Batch, number: int, message: Message) -> dict[str, str]:
+    def _headers(self, batch: Batch, number: int, message: Message) -> Any:
         headers = headers_of(message, self._source)
         headers["Nats-Batch-Id"] = batch.id
         headers["Nats-Batch-Sequence"] = str(number)
-        return headers
+        return encoded_headers(headers)
 
     async def _change(self, verb: str, config: object) -> None:
         changed = await self._connection.api(f"STREAM.{verb}.{STREAM}", config, StreamInfo)
@@ -190,14 +190,16 @@ class NatsPublisher:
             )
 
 
-def _marker_headers(batch: Batch, number: int) -> dict[str, str]:
-    return {
-        "Nats-Batch-Id": batch.id,
-        "Nats-Batch-Sequence": str(number),
-        "Nats-Batch-Commit": "1",
-        "Nats-Msg-Id": batch.id,
-        "Nats-Expected-Last-Subject-Sequence": str(batch.expected),
-    }
+def _marker_headers(batch: Batch, number: int) -> Any:
+    return encoded_headers(
+        {
+            "Nats-Batch-Id": batch.id,
+            "Nats-Batch-Sequence": str(number),
+            "Nats-Batch-Commit": "1",
+            "Nats-Msg-Id": batch.id,
+            "Nats-Expected-Last-Subject-Sequence": str(batch.expected),
+        }
+    )
 
 
 def _outcome(data: bytes) -> Stored | Refused:

@@ -18,7 +18,6 @@ from outbox.lease_statements import (
     expect_marker,
     idle_leases,
     leave_members,
-    lock_stamps,
     make_partitions,
     members,
     release_leases,
@@ -29,7 +28,7 @@ from outbox.lease_statements import (
 )
 from outbox.message import Batch, Message, Published
 from outbox.ports import Transactions
-from outbox.statements import is_pending, load_batch, mark_published, prune, restage
+from outbox.statements import is_pending, load_batches, mark_published, prune, restage
 
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 PRUNE_ROWS_MAX: Final = 1000
@@ -133,11 +132,9 @@ class Partitions:
         """Mark under the lease; False when the next owner does it, or a lost commit did."""
         if not published:
             return True
-        stamps = await lock_stamps(connection, self.me)
-        ours = [done for done in published if stamp_of(done.batch) in stamps]
-        if ours:
-            await mark_published(connection, [done.batch for done in ours])
-            await clear_stamps(connection, ours)
+        cleared = await clear_stamps(connection, self.me, published)
+        ours = [done.batch for done in published if done.batch.partition in cleared]
+        await mark_published(connection, ours)
         return len(ours) == len(published)
 
     async def _stamp(self, connection: AsyncConnection, free: Sequence[int]) -> list[Batch]:
@@ -152,10 +149,10 @@ class Partitions:
             bytes_max=BATCH_BYTES_MAX,
         )
 
-    async def load(self, batch: Batch) -> list[Message]:
-        """Read a stamped batch."""
+    async def load(self, batches: Sequence[Batch]) -> list[list[Message]]:
+        """Read stamped batches."""
         async with self._transactions.read() as connection:
-            return await load_batch(connection, batch)
+            return await load_batches(connection, batches)
 
     async def expect(self, batch: Batch, sequence: int) -> bool:
         """Let a stamped batch follow another marker; False when it is no longer ours."""
@@ -201,8 +198,3 @@ def surplus_of(ours: Sequence[Lease], share: int, busy: Collection[int]) -> list
     """Return the partitions above the share, first those that can be given up now."""
     held = sorted((lease.partition in busy, lease.partition) for lease in ours)
     return [partition for _, partition in held[: max(0, len(ours) - share)]]
-
-
-def stamp_of(batch: Batch) -> tuple[int, int, str]:
-    """Return what tells a stamp from any other: partition, epoch and batch id."""
-    return batch.partition, batch.epoch, batch.id

@@ -1,7 +1,7 @@
 """The relay: takes events from the outbox table to the stream, in order and exactly once."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 from config import crash
@@ -11,7 +11,7 @@ from config.ids import IdFactory
 from config.limits import LEASE_S, RELAY_IDLE_S, RELAY_TURN_S
 from config.log import get_log
 from outbox.delivery import Delivery
-from outbox.message import Batch, Published
+from outbox.message import Batch, Message, Published
 from outbox.partitions import Partitions
 from outbox.ports import Publisher, Transactions
 from outbox.recovery import Recovery
@@ -128,11 +128,11 @@ class Relay:
     async def _round(self, batches: asyncio.TaskGroup) -> None:
         self._awake.clear()  # what comes from here on wakes us again
         if self._clock.monotonic() >= self._refresh_at:
-            self._start(await self._refresh(), batches, doubt=True)
+            await self._start(await self._refresh(), batches, doubt=True)
         if self._is_mark_due() or await self._is_pending():
             await happens(self._stopping, self._turn_at - self._clock.monotonic())
             self._turn_at = self._clock.monotonic() + RELAY_TURN_S
-            self._start(await self._turn(), batches, doubt=False)
+            await self._start(await self._turn(), batches, doubt=False)
         await self._prune()
         if not await happens(self._awake, LINGER_S if self._published else RELAY_IDLE_S):
             self._look = True
@@ -185,13 +185,27 @@ class Relay:
             self._refresh_at = 0.0
         return stamped
 
-    def _start(self, stamped: Iterable[Batch], batches: asyncio.TaskGroup, *, doubt: bool) -> None:
-        for batch in stamped:
-            self._under_way.add(batch.partition)
-            batches.create_task(self._carry(batch, doubt=doubt), name=f"batch {batch.id}")
+    async def _start(
+        self, stamped: Sequence[Batch], batches: asyncio.TaskGroup, *, doubt: bool
+    ) -> None:
+        """Load all of them in one read and send each on its way.
 
-    async def _carry(self, batch: Batch, *, doubt: bool) -> None:
-        published = await self._delivery.deliver(batch, doubt=doubt)
+        When they cannot be loaded, the refresh that follows finds their stamps.
+        """
+        if not stamped:
+            return
+        loaded = await self._partitions.load(stamped)
+        crash.here("relay.loaded")
+        for batch, messages in zip(stamped, loaded, strict=True):
+            if len(messages) != len(batch.positions):
+                # Somebody deleted pending rows by hand: what is left goes out.
+                self._log.error("rows.missing", batch=batch.id, found=len(messages))
+            self._under_way.add(batch.partition)
+            carry = self._carry(batch, messages, doubt=doubt)
+            batches.create_task(carry, name=f"batch {batch.id}")
+
+    async def _carry(self, batch: Batch, messages: Sequence[Message], *, doubt: bool) -> None:
+        published = await self._delivery.deliver(batch, messages, doubt=doubt)
         if published:
             self._published.append(published)
         else:

@@ -1,13 +1,11 @@
 """The outbox's SQL: one function per statement, the same on SQLite and PostgreSQL."""
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 from sqlalchemy import (
-    BigInteger,
-    String,
     bindparam,
-    cast,
     delete,
     func,
     insert,
@@ -16,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox.driver import Insert, fetch, insert_rows
+from outbox.driver import NUMBER, Insert, Statement, fetch, insert_rows
 from outbox.event import Event
 from outbox.message import Batch, Message
 from outbox.table import outbox, outbox_pending
@@ -30,33 +28,18 @@ _NEXT_POSITIONS_POSTGRESQL = (
     "SELECT nextval(pg_get_serial_sequence('outbox', 'position')) FROM generate_series(1, $1)"
 )
 
-# One parameter for any number of positions, which each database takes apart in its own way.
-_ASKED = bindparam("positions", type_=String)
-_POSITIONS = {
-    "sqlite": select(func.json_each("[" + _ASKED + "]").table_valued("value").c.value),
-    "postgresql": select(cast(func.unnest(func.string_to_array(_ASKED, ",")), BigInteger)),
-}
-
-_LOAD = {
-    dialect: select(
-        outbox.c.subject,
-        outbox.c.id,
-        outbox.c.type,
-        outbox.c.at_us,
-        outbox.c.data,
-        outbox.c.traceparent,
-    )
-    .where(outbox.c.position.in_(positions.scalar_subquery()))
-    .order_by(outbox.c.position)
-    for dialect, positions in _POSITIONS.items()
-}
-_MARK = {
-    dialect: delete(outbox_pending).where(
-        outbox_pending.c.partition == bindparam("partition"),
-        outbox_pending.c.position.in_(positions.scalar_subquery()),
-    )
-    for dialect, positions in _POSITIONS.items()
-}
+_LOAD: Final = Statement(
+    """
+SELECT outbox.position, subject, id, type, at_us, data, traceparent
+FROM {asked} AS asked CROSS JOIN outbox WHERE outbox.position = asked.position""",
+    {"position": NUMBER},
+)
+_MARK: Final = Statement(
+    """
+DELETE FROM outbox_pending
+WHERE (partition, position) IN (SELECT partition, position FROM {asked} AS asked)""",
+    {"partition": NUMBER, "position": NUMBER},
+)
 
 _FIRST_PENDING = (
     select(outbox_pending.c.position)
@@ -131,22 +114,19 @@ async def event_rows(
     return [(outbox, rows), (outbox_pending, pending)]
 
 
-async def load_batch(connection: AsyncConnection, batch: Batch) -> list[Message]:
-    """Read the messages of a stamped batch, in order."""
-    asked = {"positions": _joined(batch.positions)}
-    rows = await connection.execute(_LOAD[connection.dialect.name], asked)
-    return [Message(*row) for row in rows]
+async def load_batches(
+    connection: AsyncConnection, batches: Sequence[Batch]
+) -> list[list[Message]]:
+    """Read the messages of stamped batches, each batch's in order."""
+    asked = [(position,) for batch in batches for position in batch.positions]
+    found = {row[0]: Message(*row[1:]) for row in await _LOAD.ask(connection, asked)}
+    return [[found[one] for one in batch.positions if one in found] for batch in batches]
 
 
 async def mark_published(connection: AsyncConnection, batches: Iterable[Batch]) -> None:
     """Write down that stamped batches are in the stream."""
-    await connection.execute(
-        _MARK[connection.dialect.name],
-        [
-            {"partition": batch.partition, "positions": _joined(batch.positions)}
-            for batch in batches
-        ],
-    )
+    done = [(batch.partition, position) for batch in batches for position in batch.positions]
+    await _MARK.ask(connection, done)
 
 
 async def is_pending(connection: AsyncConnection, partitions: Sequence[int]) -> bool:
@@ -178,10 +158,6 @@ async def _next_positions(connection: AsyncConnection, count: int) -> Sequence[i
         ((first,),) = await fetch(connection, _NEXT_POSITION_SQLITE)
         return range(first, first + count)
     return [position for (position,) in await fetch(connection, _NEXT_POSITIONS_POSTGRESQL, count)]
-
-
-def _joined(positions: Iterable[int]) -> str:
-    return ",".join(map(str, positions))
 
 
 def _row(event: Event, position: int, partitions: int) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import event, update
@@ -121,6 +121,21 @@ class Database:
                 await _commit(transaction, self._place)
 
 
+class _PromptConnection(sqlite3.Connection):
+    """Ends its transaction when it is closed, whoever still holds a statement of it.
+
+    A statement that is cut off (its caller was cancelled before it read the rows) lives as long as the
+    traceback that holds its cursor. SQLite keeps a closed connection, and so its locks, until its
+    last statement is gone (sqlite.org/c3ref/close.html), so nobody could write until Python's
+    collector happened to come by.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # a lost file or a closed connection holds nothing
+            self.rollback()
+        super().close()
+
+
 async def _begun(connection: AsyncConnection) -> AsyncTransaction:
     return await connection.begin()
 
@@ -195,6 +210,7 @@ def _open(url: URL, statement_s: float, *, write: bool) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=30,
         pool_reset_on_return=None if write else "rollback",  # a transaction here always ends itself
+        connect_args={"factory": _PromptConnection},
     )
     event.listen(engine.sync_engine, "connect", _configure_writer if write else _configure_reader)
     event.listen(engine.sync_engine, "begin", _begin_immediate if write else _begin)

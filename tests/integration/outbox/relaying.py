@@ -1,7 +1,6 @@
 """What the relay's tests share: events, relays to start and to kill, and what is in the stream."""
 
 import asyncio
-import gc
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -132,8 +131,6 @@ async def kill(task: asyncio.Task[None]) -> None:
     while not task.done():  # the first stops it gently; one that came too early counts for nothing
         task.cancel()
         await asyncio.wait((task,), timeout=0.01)
-    # A statement that was cut off keeps SQLite's lock until it is collected; a process takes it along.
-    gc.collect()
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -1,7 +1,6 @@
 """Whatever a stream loses, delays or forgets, and however relays die: each event once, in order."""
 
 import asyncio
-import gc
 import shutil
 import tempfile
 from collections import deque
@@ -134,17 +133,8 @@ class World:
     async def _commit(self, key: str) -> None:
         version = sum(one.key == key for one in self.events) + 1
         new = [event(key, version), event(key, version + 1)]
-        while not await self._is_committed(new):
-            # A killed relay's statement holds the file until it is collected; a process takes it along.
-            gc.collect()
+        await commit(self.database, new, self._relay)
         self.events += new
-
-    async def _is_committed(self, new: list[Event]) -> bool:
-        try:
-            await commit(self.database, new, self._relay)
-        except EngineDown:  # nothing was applied
-            return False
-        return True
 
     async def settled(self) -> list[str]:
         self.stream.faults.clear()

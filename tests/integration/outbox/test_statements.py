@@ -3,7 +3,7 @@
 from config.limits import OUTBOX_KEPT_S, RELAY_BATCH_MAX
 from outbox.message import Published
 from outbox.partitions import Partitions
-from outbox.statements import Backlog, backlog, insert_events, load_batch
+from outbox.statements import Backlog, backlog, insert_events, load_batches
 from store.engine import Database
 from tests.integration.outbox.relaying import CLOCK, IDS, ShiftedClock, event
 
@@ -29,7 +29,7 @@ async def test_events_are_claimed_in_the_order_in_which_they_were_given(
     await _insert(database, 3, 2)
     (batch,), _ = await partitions.turn((), [0])
     async with database.read() as connection:
-        messages = await load_batch(connection, batch)
+        (messages,) = await load_batches(connection, [batch])
     assert [message.data for message in messages] == [event("o", n).data for n in range(5)]
     assert list(batch.positions) == sorted(batch.positions)
 

@@ -1,8 +1,11 @@
 """A commit that is under way ends, whoever is cancelled; a write is there whole or not at all."""
 
 import asyncio
+import gc
+import threading
 from collections.abc import Callable
 
+import aiosqlite
 import pytest
 from sqlalchemy import event, select
 
@@ -13,6 +16,7 @@ from store.unit_of_work import SqlStore
 from tests.integration.store import samples
 
 TURNS_MAX = 1_000
+WITHIN_S = 10.0
 
 
 async def _write(database: Database, *keys: str) -> None:
@@ -83,6 +87,40 @@ async def test_a_cancel_at_any_turn_leaves_all_or_nothing_and_a_database_that_wo
     assert turn
     await _write(database, "after")
     assert "after" in await _keys(database)
+
+
+async def test_a_statement_that_is_cut_off_leaves_no_lock_though_its_rows_were_never_read(
+    sqlite_database: Database,
+) -> None:
+    """Its traceback, which holds the cursor, is kept by the task until the end of the test."""
+    began, goes_on = threading.Event(), threading.Event()
+
+    def hold() -> int:
+        began.set()
+        return int(goes_on.wait(WITHIN_S))
+
+    async def cut_off() -> None:
+        async with sqlite_database.write() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(raw, aiosqlite.Connection)
+            await raw.create_function("hold", 0, hold)
+            await connection.exec_driver_sql(
+                "UPDATE instance SET id = id WHERE hold() RETURNING id"
+            )
+
+    gc.disable()
+    try:
+        writing = asyncio.ensure_future(cut_off())
+        assert await asyncio.to_thread(began.wait, WITHIN_S)
+        writing.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        await asyncio.wait({writing})
+        assert writing.cancelled()
+        await _write(sqlite_database, "after")
+    finally:
+        gc.enable()
+    assert await _keys(sqlite_database) == {"after"}
 
 
 async def test_a_commit_at_sqlite_waits_for_its_turn(sqlite_database: Database) -> None:
