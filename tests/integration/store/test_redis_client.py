@@ -68,17 +68,19 @@ async def test_rights_that_are_too_narrow_are_an_engine_that_cannot_be_used(
     redis_server: RedisServer, lacks: str
 ) -> None:
     """In a script or outside: it must never look like a defect of a message."""
-    async with Redis.from_url(owner_of(redis_server.url)) as owner:
-        rights = f"on >narrow +@all ~imv:* {lacks}".split()
-        await owner.execute_command("ACL", "SETUSER", "narrow", "reset", *rights)
-        client = open_redis(redis_server.url.replace(*_as_narrow(redis_server.url)))
-        script = "return redis.call('SET', KEYS[1], 'x')"
-        try:
-            with pytest.raises(EngineDown, match="refuses"):
-                await GateScripts(client).write("EVAL", script, 1, "imv:something")
-        finally:
-            await client.aclose()
-            await owner.execute_command("ACL", "DELUSER", "narrow")
+    owner = open_redis(owner_of(redis_server.url))
+    scripts = GateScripts(owner)
+    rights = f"on >narrow +@all ~imv:* {lacks}".split()
+    await scripts.write("ACL", "SETUSER", "narrow", "reset", *rights)
+    client = open_redis(redis_server.url.replace(*_as_narrow(redis_server.url)))
+    script = "return redis.call('SET', KEYS[1], 'x')"
+    try:
+        with pytest.raises(EngineDown, match="refuses"):
+            await GateScripts(client).write("EVAL", script, 1, "imv:something")
+    finally:
+        await scripts.write("ACL", "DELUSER", "narrow")
+        await client.aclose()
+        await owner.aclose()
 
 
 def _as_narrow(url: str) -> tuple[str, str]:
