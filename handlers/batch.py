@@ -5,15 +5,14 @@ message never fails its neighbours: a batch that fails by a defect is run again 
 culprit stands alone and is quarantined.
 """
 
-import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
 
 from config import crash
-from config.clock import Clock, to_us
+from config.clock import Clock
 from config.errors import (
     Conflict,
     EngineDown,
@@ -23,7 +22,7 @@ from config.errors import (
     Rejected,
     Unavailable,
 )
-from config.ids import IdFactory, MarketId, MessageId, OperationId
+from config.ids import IdFactory, MarketId, OperationId
 from config.limits import BATCH_ATTEMPTS_MAX
 from config.log import get_log
 from handlers.apply import Result, apply_message
@@ -42,24 +41,19 @@ from handlers.lookup import (
     second_lookup,
     third_lookup,
 )
+from handlers.lost_commit import COMMIT_LOOK_S, LostCommit
 from handlers.message import Message, Outcome
 from handlers.sourcing import decide
 from store.gate_port import Cell, Gate, GateKeeper
 from store.ports import (
     Changes,
     InboxRow,
-    Lookup,
-    MessageKey,
-    Movement,
     Store,
     UnitOfWork,
 )
 from store.records import Level
 
 _log = get_log("batch")
-_COMMIT_LOOKS = 40
-COMMIT_LOOK_S = 0.25
-_VOIDED = "voided"  # as the gate's reaper writes it
 
 Settled = Outcome | Exception
 """What a message's sender gets: an outcome, or an error (for operators, and when we are not able)."""
@@ -104,7 +98,7 @@ class Batch:
         self._clock = clock
         self._ids = ids
         self._committed = committed
-        self._look_s = look_s
+        self._lost = LostCommit(store, clock, look_s)
 
     async def run(self, messages: list[Message]) -> list[Settled]:
         """Settle every message, in order; never raises for a message's fault or an engine's."""
@@ -262,53 +256,13 @@ class Batch:
         self, messages: list[Message], tried: "_Tried", unknown: OutcomeUnknown
     ) -> list[Settled] | None:
         """The answer to the commit was lost: settle what was done, or have all run again."""
-        done = await self._look_for(messages, tried)
+        done = await self._lost.look_for(messages, tried.granted)
         if done is None:
             return [unknown for _ in messages]
         if done:
             return await self._tell(tried)
         await self._give_back(tried)
         return None
-
-    async def _look_for(self, messages: list[Message], tried: "_Tried") -> bool | None:
-        """Tell whether the commit was done; None when nobody can say now."""
-        keys = {(m.source, m.key) for m in messages if m.recorded}
-        ids = {message.id for message in messages}
-        for _ in range(_COMMIT_LOOKS):
-            try:
-                return await self._is_there(keys, ids) or not await self._void(tried)
-            except Conflict:
-                # Somebody has our operation ids: the late commit itself, or the reaper.
-                with suppress(ImvError):
-                    return await self._is_there(keys, ids) or await self._has_taken(tried)
-            except ImvError as error:
-                _log.info("batch.looks_again", reason=error.detail)
-            await asyncio.sleep(self._look_s)
-        return None
-
-    async def _is_there(self, keys: set[MessageKey], ids: set[MessageId]) -> bool:
-        async with self._store.unit_of_work() as work:
-            found = await work.find(Lookup(messages=keys))
-        return any(row.id in ids for row in found.messages.values())
-
-    async def _has_taken(self, tried: "_Tried") -> bool:
-        """Tell whether it was the commit that has our operation ids: no inbox row may say so."""
-        operations = [one for granted in tried.granted.values() for one in granted]
-        async with self._store.unit_of_work() as work:
-            return await work.has_taken(operations)
-
-    async def _void(self, tried: "_Tried") -> bool:
-        """Take the operation ids of a commit that was not done, so that it cannot come late."""
-        now_us = to_us(self._clock.now())
-        voids = [
-            Movement(operation_id=operation, kind=_VOIDED, market=market, lines=(), at_us=now_us)
-            for market, operations in tried.granted.items()
-            for operation in operations
-        ]
-        if voids:
-            async with self._store.unit_of_work() as work:
-                await work.write(Changes(movements=voids))
-        return True
 
 
 class _Tried:

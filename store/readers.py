@@ -81,10 +81,10 @@ class Reader:
 
     async def fulfilments_of(self, order_id: OrderId) -> list[Fulfilment]:
         """Return an order's fulfilments, oldest first."""
-        statement = (
-            select(fulfilments).where(fulfilments.c.order_id == order_id).order_by(fulfilments.c.id)
-        )
-        return [to_fulfilment(row)[1].fulfilment for row in await self._all(statement)]
+        statement = select(fulfilments).where(fulfilments.c.order_id == order_id)
+        found = [to_fulfilment(row)[1].fulfilment for row in await self._all(statement)]
+        # Not by id alone: that of a group which a report made comes from the report, not from the time.
+        return sorted(found, key=lambda one: (one.created_at, one.id))
 
     async def fulfilment(self, fulfilment_id: FulfilmentId) -> Fulfilment | None:
         """Return one fulfilment."""
