@@ -6,31 +6,29 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 
 from config.clock import Clock, SystemClock
 from config.errors import Misconfigured, Unavailable
-from config.ids import IdFactory, LocationId, MarketId, SourceId
+from config.ids import IdFactory, MarketId, SourceId
 from config.log import get_log
-from config.settings import Settings, SourceSettings, resolve_secret
+from config.settings import Settings
 from gateway.health import Health
 from gateway.metrics import Metrics
 from gateway.outbound import open_outbound
-from gateway.platforms import KEY_PATHS, ORDER_PATHS, Api, CachedKeys, PlatformApi
 from gateway.rates import Rates
 from gateway.relay import RelaySettings, open_relay
 from gateway.security import Tokens
 from gateway.snapshots import SqlSnapshots
+from gateway.sources import open_channels, sources_of
 from gateway.stream.hub import Hub
 from gateway.stream.revocations import Revocations
 from handlers.announcer import Announcer, Moved
 from handlers.batch import Batch, Settled
-from handlers.completer import Completer, Platform
-from handlers.directory import Directory, Source
+from handlers.completer import Completer
+from handlers.directory import Directory
 from handlers.intake import Intake
-from handlers.sources.channel import Account, Channel
-from handlers.sources.registry import open_channel
+from handlers.sources.channel import Channel
 from handlers.sweeper import Sweeper
 from outbox.nats_subscriber import NatsSubscriber
 from routing.network import Network, parse
@@ -48,7 +46,6 @@ from store.tokens import TokenStore
 from store.unit_of_work import SqlStore
 
 _log = get_log("gateway")
-_GENERIC_OPTIONS = ("stock_owner", "api")
 
 
 class Urls(msgspec.Struct, frozen=True):
@@ -101,7 +98,7 @@ async def open_house(
     """
     floor = _Floor(SystemClock(), IdFactory(), Metrics())
     clock, ids, metrics = floor.clock, floor.ids, floor.metrics
-    directory = Directory(read_network(settings), _sources(settings))
+    directory = Directory(read_network(settings), sources_of(settings))
     async with AsyncExitStack() as stack:
         database = Database(urls.database)
         stack.push_async_callback(database.close)
@@ -287,61 +284,3 @@ def read_network(settings: Settings) -> Network:
         return parse(path.read_text())
     except OSError as error:
         raise Misconfigured(f"network file {path}: {error.strerror}") from error
-
-
-def open_channels(
-    settings: Settings, environ: Mapping[str, str], http: httpx.AsyncClient, clock: Clock
-) -> tuple[dict[SourceId, Channel], dict[SourceId, Platform]]:
-    """Open one channel for each source, and the way to its platform where it is configured."""
-    channels: dict[SourceId, Channel] = {}
-    platforms: dict[SourceId, Platform] = {}
-    for source in settings.sources:
-        source_id = SourceId(source.id)
-        api = _api(source, environ, http)
-        channel = open_channel(source.provider, _account(source, environ, api.get("keys"), clock))
-        channels[source_id] = channel
-        if "orders" in api:
-            platforms[source_id] = Platform(channel, api["orders"])
-    return channels, platforms
-
-
-def _api(
-    source: SourceSettings, environ: Mapping[str, str], http: httpx.AsyncClient
-) -> dict[str, PlatformApi]:
-    raw = source.options.get("api")
-    if not raw:
-        return {}
-    try:
-        api = msgspec.convert(raw, Api)
-    except msgspec.ValidationError as error:
-        raise Misconfigured(f"source {source.id}: options.api: {error}") from error
-    token = resolve_secret(api.token, environ).decode() if api.token else ""
-    paths = {"orders": ORDER_PATHS.get(source.provider), "keys": KEY_PATHS.get(source.provider)}
-    return {
-        name: PlatformApi(http, api.base_url, token, path, private=api.private_addresses)
-        for name, path in paths.items()
-        if path
-    }
-
-
-def _account(
-    source: SourceSettings, environ: Mapping[str, str], keys: PlatformApi | None, clock: Clock
-) -> Account:
-    return Account(
-        id=source.id,
-        market=source.market,
-        secrets=tuple(resolve_secret(secret, environ) for secret in source.secrets),
-        options={k: v for k, v in source.options.items() if k not in _GENERIC_OPTIONS},
-        keys=CachedKeys(keys, clock) if keys else None,
-    )
-
-
-def _sources(settings: Settings) -> tuple[Source, ...]:
-    return tuple(
-        Source(
-            id=SourceId(source.id),
-            market=MarketId(source.market),
-            stock_owner=frozenset(LocationId(x) for x in source.options.get("stock_owner", ())),
-        )
-        for source in settings.sources
-    )

@@ -18,7 +18,7 @@ from gateway.cli.live import ask, client, http_of
 from gateway.cli.output import fail, json_option, plain, show_json
 from gateway.cli.payload import Payload, read_payload, with_new_key
 from gateway.cli.roles import instance_options
-from gateway.lifespan import open_channels
+from gateway.sources import open_channels
 from handlers.sources.channel import Channel
 
 _UNAUTHENTICATED: Final = 401

@@ -12,8 +12,9 @@ from config.errors import ImvError
 from config.settings import resolve_secret
 from gateway.cli.checks.finding import Finding, Subject, fail, judged, ok, warn
 from gateway.cli.live import is_locked
-from gateway.lifespan import open_channels, read_network
+from gateway.lifespan import read_network
 from gateway.serving import listen, url_at
+from gateway.sources import open_channels
 
 _FREE_GOOD: Final = 1024**3
 _FREE_MIN: Final = 64 * 1024**2

@@ -14,7 +14,8 @@ from config.settings import Settings, decode
 from gateway.cli.instance import Instance
 from gateway.demo.setup import prepare_demo
 from gateway.engines.folder import DataFolder
-from gateway.lifespan import open_channels, read_network
+from gateway.lifespan import read_network
+from gateway.sources import open_channels
 
 SOURCES = ["shop-main", "pos-1", "pay-1", "market-1", "partner-1"]
 
