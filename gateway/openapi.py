@@ -50,6 +50,7 @@ _BODIES: Final[dict[tuple[str, str], tuple[Any, Any]]] = {
     ("/v1/stream/tickets", "post"): (None, Ticket),
     ("/session", "post"): (SignIn, None),
 }
+_NO_CONTENT: Final = "204"
 _KEYED: Final = {
     ("/v1/orders", "post"),
     ("/v1/orders/{order_id}/cancel", "post"),
@@ -137,6 +138,8 @@ def _response(status: str, response: dict[str, Any], answered: Any) -> dict[str,
     """Return what is really answered: our own forms, and problems where the framework has its own."""
     if not status.startswith("2"):
         return {**response, "content": _problem()}
+    if status == _NO_CONTENT:
+        return {name: value for name, value in response.items() if name != "content"}
     return {**response, "content": _content(answered)} if answered else response
 
 
