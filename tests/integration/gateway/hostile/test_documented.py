@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import schemathesis
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -35,6 +36,9 @@ _SAME_EACH_TIME: Final = settings(
 )
 
 
+Operation = APIOperation[Any, Any, Any, Any]
+
+
 class _Asked:
     """What was asked, and the answers by hundreds of their status."""
 
@@ -46,15 +50,17 @@ class _Asked:
     def ask_all(self, http: str, mode: GenerationMode) -> None:
         """Ask every operation for what fits its document, or for what does not."""
         document = schemathesis.openapi.from_url(f"{http}/schema")
-        for operation in (found.ok() for found in document.get_all_operations()):
+        for found in document.get_all_operations():
+            assert isinstance(found, Ok), found
+            operation = found.ok()
             if operation.path not in _STREAMING:
                 with suppress(Unsatisfiable):  # nothing can be wrong where nothing is asked for
                     self._ask(operation, mode)
 
-    def _ask(self, operation: APIOperation, mode: GenerationMode) -> None:
+    def _ask(self, operation: Operation, mode: GenerationMode) -> None:
         @_SAME_EACH_TIME
         @given(case=operation.as_strategy(generation_mode=mode))
-        def ask(case: Case) -> None:
+        def ask(case: Case[Any]) -> None:
             response = case.call_and_validate(headers=self._token, checks=_CHECKS, timeout=10)
             self.statuses[response.status_code // 100] += 1
             self.operations.add(operation.label)
