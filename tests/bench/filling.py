@@ -49,6 +49,7 @@ _OF_TEMPLATE: Final = {
     "stock_movements": f"order_id IN (SELECT id FROM orders WHERE {_TEMPLATES})",  # noqa: S608
     "outbox": f"ordering_key IN (SELECT id FROM orders WHERE {_TEMPLATES})",  # noqa: S608
 }
+_ASIDE: Final = "template_"
 _IDS: Final = ("id", "order_id", "operation_id", "ordering_key")
 _TABLES: Final = (inbox, fulfilments, stock_movements, outbox, orders)
 _COUNTING: Final = """WITH RECURSIVE s(n) AS
@@ -101,6 +102,10 @@ async def _fill_postgres(url: str, templates: int, wanted: int) -> None:
 
 
 def _statements(dialect: str, templates: int, wanted: int) -> Iterator[str]:
+    """Yield what sets the templates aside, since they would be looked for among all copies; then these."""
+    for table in _TABLES:
+        rows = f"SELECT * FROM {table.name} WHERE {_OF_TEMPLATE[table.name]}"  # noqa: S608 - constants
+        yield f"CREATE TEMPORARY TABLE {_ASIDE}{table.name} AS {rows}"
     copies = max(0, (wanted - templates) // templates)
     step = max(1, _CHUNK // templates)
     for first in range(1, copies + 1, step):
@@ -117,13 +122,13 @@ def _copy(table: Table, dialect: str, first: int, last: int) -> str:
     values = [changed.get(name, f"t.{_quoted(name)}") for name in names]
     selected = ", ".join(value.format(**_expressions(dialect)) for value in values)
     columns = ", ".join(map(_quoted, names))
-    rows = f"SELECT * FROM {table.name} WHERE {_OF_TEMPLATE[table.name]}"  # noqa: S608 - constants
     numbers = (
         f"generate_series({first}, {last}) AS seq(n)"
         if dialect == "postgresql"
         else f"({_COUNTING.format(first=first, last=last)}) AS seq"
     )
-    return f"INSERT INTO {table.name} ({columns}) SELECT {selected} FROM ({rows}) AS t, {numbers}"  # noqa: S608
+    rows = f"SELECT {selected} FROM {_ASIDE}{table.name} AS t, {numbers}"  # noqa: S608 - constants
+    return f"INSERT INTO {table.name} ({columns}) {rows}"
 
 
 def _expressions(dialect: str) -> dict[str, str]:
