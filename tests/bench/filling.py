@@ -102,7 +102,7 @@ async def _fill_postgres(url: str, templates: int, wanted: int) -> None:
 
 
 def _statements(dialect: str, templates: int, wanted: int) -> Iterator[str]:
-    """Yield what sets the templates aside, since they would be looked for among all copies; then these."""
+    """Yield what sets the templates aside (among copies they are slow to find), then the copies."""
     for table in _TABLES:
         rows = f"SELECT * FROM {table.name} WHERE {_OF_TEMPLATE[table.name]}"  # noqa: S608 - constants
         yield f"CREATE TEMPORARY TABLE {_ASIDE}{table.name} AS {rows}"
