@@ -5,7 +5,7 @@ thirty times what the driver does (decision 0009). Transactions, pools and every
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 from operator import itemgetter
 from typing import Any, Final, TypeVar
@@ -20,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 Row = Sequence[Any]
 Asked = Sequence[tuple[Any, ...]]
 """The rows that a statement is asked about."""
+Changed = tuple[tuple[Any, ...], Mapping[str, Any]]
+"""The values of a row's key, and what its columns are from now on."""
 Insert = tuple[Table, Sequence[Mapping[str, Any]]]
 Result = TypeVar("Result")
 TEXT, NUMBER = "text", "bigint"
@@ -75,21 +77,47 @@ async def fetch(connection: AsyncConnection, sql: str, *parameters: Any) -> Sequ
     return await driver.fetch(sql, *parameters)
 
 
-async def insert_rows(connection: AsyncConnection, inserts: Sequence[Insert]) -> None:
-    """Insert rows into tables, in this order; the rows of one table all have the same columns."""
+async def insert_rows(
+    connection: AsyncConnection, inserts: Sequence[Insert], *, may_be_there: Collection[Table] = ()
+) -> None:
+    """Insert rows into tables, in this order; the rows of one table all have the same columns.
+
+    In tables where they may be there already, those that are stay as they are.
+    """
     driver = await _driver_of(connection)
     full = [(table, tuple(rows[0]), rows) for table, rows in inserts if rows]
+    endings = dict.fromkeys(may_be_there, " ON CONFLICT DO NOTHING")
     if isinstance(driver, aiosqlite.Connection):
         told = [
-            (_insert_values(table, names), list(map(_reader(names), rows)))
+            (_insert_values(table, names) + endings.get(table, ""), list(map(_reader(names), rows)))
             for table, names, rows in full
         ]
         if told:
-            await _in_one_turn(driver, partial(_insert_each, told))
+            await _in_one_turn(driver, partial(_run_each, told))
         return
     for table, names, rows in full:
         arrays = [[row[name] for row in rows] for name in names]
-        await driver.execute(_insert_arrays(table, names), *arrays)
+        sql = _insert_arrays(table, names) + endings.get(table, "")
+        await driver.execute(sql, *arrays)
+
+
+async def update_rows(
+    connection: AsyncConnection, table: Table, key: tuple[str, ...], rows: Sequence[Changed]
+) -> int:
+    """Change rows one after the other, each where its key is as given; return how many were found."""
+    driver = await _driver_of(connection)
+    told: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+    for found_by, values in rows:
+        told.setdefault(tuple(values), []).append((*values.values(), *found_by))
+    if isinstance(driver, aiosqlite.Connection):
+        updates = [(_update(table, names, key, "?"), of_them) for names, of_them in told.items()]
+        return sum(await _in_one_turn(driver, partial(_run_each, updates))) if updates else 0
+    done = [
+        await driver.execute(_update(table, names, key, "$"), *values)
+        for names, of_them in told.items()
+        for values in of_them
+    ]
+    return sum(int(tag.rpartition(" ")[2]) for tag in done)
 
 
 async def _in_one_turn(
@@ -109,11 +137,10 @@ def _fetch_each(
     return [database.execute(one[0], (one[1],)).fetchall() if one else () for one in told]
 
 
-def _insert_each(
+def _run_each(
     told: Sequence[tuple[str, Sequence[tuple[Any, ...]]]], database: sqlite3.Connection
-) -> None:
-    for sql, values in told:
-        database.executemany(sql, values)
+) -> list[int]:
+    return [database.executemany(sql, values).rowcount for sql, values in told]
 
 
 async def _driver_of(
@@ -142,6 +169,15 @@ def _reader(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, 
 def _insert_values(table: Table, names: tuple[str, ...]) -> str:
     marks = ", ".join("?" for _ in names)
     return f"INSERT INTO {table.name} ({_listed(names)}) VALUES ({marks})"  # noqa: S608 - our tables
+
+
+@cache
+def _update(table: Table, names: tuple[str, ...], key: tuple[str, ...], mark: str) -> str:
+    """Return an UPDATE whose parameters are the new values, then the key's."""
+    marks = [f"${n}" if mark == "$" else "?" for n in range(1, len(names) + len(key) + 1)]
+    pairs = [f'"{name}" = {one}' for name, one in zip((*names, *key), marks, strict=True)]
+    news, olds = ", ".join(pairs[: len(names)]), " AND ".join(pairs[len(names) :])
+    return f"UPDATE {table.name} SET {news} WHERE {olds}"  # noqa: S608 - our tables
 
 
 @cache

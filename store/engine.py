@@ -41,6 +41,9 @@ STATEMENT_S: Final = 30.0
 _NETWORK_S: Final = 5.0
 """How long to wait for a connection, and for an answer that is overdue."""
 _TOUCH: Final = update(instance).values(id=instance.c.id)
+_WRITE_S: Final = 5.0
+_WRITE_LOOK_S: Final = 0.001
+"""How long a writer waits for the one before, and how often it looks."""
 _LOCK_LOOKS: Final = 100
 _LOCK_LOOK_S: Final = 0.05
 
@@ -228,7 +231,7 @@ def _postgres_arguments(statement_s: float) -> dict[str, Any]:
 
 def _configure_writer(connection: Any, _record: object) -> None:
     connection.isolation_level = None
-    _set(connection, *_SQLITE_PRAGMAS)
+    _set(connection, *_SQLITE_PRAGMAS, "busy_timeout=0")  # it waits in `_begin_immediate`
 
 
 def _configure_reader(connection: Any, _record: object) -> None:
@@ -267,7 +270,22 @@ def _patiently(cursor: Any, pragma: str) -> None:
 
 
 def _begin_immediate(connection: Any) -> None:
-    await_only(connection.connection.driver_connection.execute("BEGIN IMMEDIATE"))
+    """Begin to write when whoever writes now is done.
+
+    SQLite's own wait looks again after 1, 2, 5, 10, 15, 20, 25 … ms (`sqliteDefaultBusyCallback`), so
+    that a commit of two milliseconds could cost the next writer twenty-five.
+    """
+    driver = connection.connection.driver_connection
+    for _ in range(round(_WRITE_S / _WRITE_LOOK_S)):
+        try:
+            await_only(driver.execute("BEGIN IMMEDIATE"))
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            await_only(asyncio.sleep(_WRITE_LOOK_S))
+        else:
+            return
+    await_only(driver.execute("BEGIN IMMEDIATE"))
 
 
 def _begin(connection: Any) -> None:

@@ -9,8 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import Conflict
-from config.ids import LocationId, MarketId, OperationId, Sku, SourceId
-from outbox.driver import TEXT, Statement, insert_rows
+from config.ids import LocationId, MarketId, OperationId, OrderId, Sku, SourceId
+from outbox.driver import TEXT, Statement, insert_rows, update_rows
 from outbox.statements import event_rows
 from store import audit, rows
 from store.availability import raise_versions, read_offers, write_told
@@ -25,6 +25,7 @@ from store.ports import (
     MarketSku,
     Offer,
     OrderFile,
+    Ref,
     Shift,
     Take,
 )
@@ -137,15 +138,13 @@ class SqlUnitOfWork:
             *((table, _new(of_table)) for table, of_table in files),
             (stock_movements, [rows.of_movement(row) for row in changes.movements]),
             (parked, [rows.of_parked(row) for row in changes.parked]),
+            (payments, [_of_payment(key, order) for key, order in changes.payments.items()]),
             *await event_rows(self._connection, changes.events, self._partitions),
         ]
-        await insert_rows(self._connection, inserts)
+        await insert_rows(self._connection, inserts, may_be_there=(payments,))
         for table, of_table in files:
-            for lock, values in of_table:
-                if lock:
-                    await self._update(table, lock, values)
+            await self._update(table, [file for file in of_table if file[0]])
         await self._write_commitments(changes.commitments)
-        await self._write_payments(changes)
         await self._write_waiting(changes)
         await self._write_catalog(changes.catalog)
         await write_told(self._connection, changes.told)
@@ -155,15 +154,15 @@ class SqlUnitOfWork:
         if values:
             await self._connection.execute(delete(column.table).where(column.in_(values)))
 
-    async def _update(self, table: Table, lock: int, values: dict[str, Any]) -> None:
-        statement = (
-            update(table)
-            .where(table.c.id == values["id"], table.c.lock == lock)
-            .values({**values, "lock": lock + 1})
-        )
-        result = await self._connection.execute(statement)
-        if result.rowcount != 1:
-            raise Conflict(f"{table.name} {values['id']} was changed by somebody else")
+    async def _update(self, table: Table, files: list[_File]) -> None:
+        """Change rows in their order, each under the lock that it was read with."""
+        if files:
+            changed = [
+                ((values["id"], lock), {**values, "lock": lock + 1}) for lock, values in files
+            ]
+            found = await update_rows(self._connection, table, ("id", "lock"), changed)
+            if found != len(files):
+                raise Conflict(f"one of {len(files)} {table.name} was changed by somebody else")
 
     async def _write_commitments(self, changes: dict[tuple[SourceId, Cell], int]) -> None:
         values = [
@@ -179,14 +178,6 @@ class SqlUnitOfWork:
                 statement.on_conflict_do_update(index_elements=key, set_={"quantity": total}),
                 values,
             )
-
-    async def _write_payments(self, changes: Changes) -> None:
-        values = [
-            {"source": source, "payment_ref": ref, "order_id": order}
-            for (source, ref), order in changes.payments.items()
-        ]
-        if values:
-            await self._connection.execute(self._upsert(payments).on_conflict_do_nothing(), values)
 
     async def _write_waiting(self, changes: Changes) -> None:
         await self._delete(parked.c.id, changes.unparked)
@@ -242,6 +233,10 @@ def _files_of(changes: Changes) -> list[tuple[Table, list[_File]]]:
         ),
     ]
     return [(table, sorted(of_table, key=_id_of)) for table, of_table in files]
+
+
+def _of_payment(key: Ref, order: OrderId) -> dict[str, Any]:
+    return {"source": key[0], "payment_ref": key[1], "order_id": order}
 
 
 def _of_order(file: OrderFile) -> dict[str, Any]:
