@@ -106,6 +106,7 @@ class Webhooks:
             return _handshake(self._channels.get(source), request), "handshake"
         if method != "POST":
             raise NotFound("webhooks are sent with POST")
+        self._intake.check_room()  # before the work: a refusal must cost little when there are many
         channel = await self._verified(source, request, address_of(scope["client"]))
         if rates := self._limited.get(source):
             rates.take(source)

@@ -46,6 +46,11 @@ class Intake:
         """Return how many messages wait for their batch."""
         return self._queue.qsize()
 
+    def check_room(self) -> None:
+        """Raise Overloaded where a message would be refused now; it need not even be looked at then."""
+        if self._queue.full():
+            raise Overloaded
+
     async def submit(self, message: Message) -> Outcome:
         """Wait for the message's outcome; a caller that gives up changes nothing.
 

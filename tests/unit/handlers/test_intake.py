@@ -89,10 +89,13 @@ async def test_a_full_queue_refuses_and_accepts_nothing() -> None:
         first = tasks.create_task(intake.submit(message("a")))
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
+            intake.check_room()
+        with pytest.raises(Overloaded):
             await intake.submit(message("b"))
         assert intake.waiting == 1
         intake.close()
         await intake.run()
+        intake.check_room()
     assert first.result().message_id == "a"
 
 
