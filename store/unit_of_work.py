@@ -162,7 +162,8 @@ class SqlUnitOfWork:
             ]
             found = await update_rows(self._connection, table, ("id", "lock"), changed)
             if found != len(files):
-                raise Conflict(f"one of {len(files)} {table.name} was changed by somebody else")
+                ids = " or ".join(str(values["id"]) for _, values in files[:3])
+                raise Conflict(f"{table.name} {ids} was changed by somebody else")
 
     async def _write_commitments(self, changes: dict[tuple[SourceId, Cell], int]) -> None:
         values = [

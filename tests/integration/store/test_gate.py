@@ -22,7 +22,7 @@ from gateway.engines.redis import RedisServer
 from store.gate import RedisGate
 from store.gate_port import Cell, GateClosed, Granted, Operation, Short
 from store.redis_client import open_redis
-from tests.engines import TestedRedis
+from tests.engines import TestedRedis, owner_of, wipe_redis
 from tests.integration.store.gate_world import (
     LAMP,
     LAMP_YORK,
@@ -323,7 +323,7 @@ class GateModel(RuleBasedStateMachine):
     @initialize(units=st.dictionaries(st.sampled_from(_CELLS), st.integers(0, 12), min_size=1))
     def start(self, units: dict[Cell, int]) -> None:
         self._units = dict(units)
-        self._runner.run(self._client.execute_command("FLUSHALL"))
+        wipe_redis(owner_of(self.url))
         self._runner.run(fill(self._gate, UK, units))
 
     @rule(operations=_operations)
