@@ -118,11 +118,15 @@ async def _run(point: str, one: House, history: History, seed: int) -> list[Viol
     history.add("begun", about=f"{point} seed {seed}")
     sender = Sender(one.http, one.token, one.platform, history, seed)
     screen = Screen(one.http, one.token, f"board:{BOARD}")
+    first = steps_of(point)[0]
     async with asyncio.TaskGroup() as group:
+        if first.tamper:  # what was tampered with must still be so when the letters come
+            await _start_both(one, first)
         sending = group.create_task(sender.send_all(letters), name="senders")
         watching = group.create_task(screen.run(), name="screen")
         try:
-            await _start_both(one, steps_of(point)[0])
+            if not first.tamper:
+                await _start_both(one, first)
             for number, step in enumerate(steps_of(point)):
                 if missed := await _dies(one, step, history):
                     return [missed]
