@@ -31,7 +31,8 @@ for server in servers:
     server.start()
 try:
     print(*(server.pid for server in servers), folder.runtime, flush=True)
-    time.sleep(600)
+    for _ in range(6000):
+        time.sleep(0.1)  # a signal just before one long sleep would be seen only after it
 except KeyboardInterrupt:
     print(*(server.alive for server in servers), flush=True)
 for server in servers:
