@@ -100,7 +100,7 @@ async def open_house(
     clock, ids, metrics = floor.clock, floor.ids, floor.metrics
     directory = Directory(read_network(settings), sources_of(settings))
     async with AsyncExitStack() as stack:
-        database = Database(urls.database)
+        database = Database(urls.database, checkpoints=True)
         stack.push_async_callback(database.close)
         reader = Reader(database)
         await keep_networks(database, directory.networks())

@@ -64,7 +64,7 @@ async def sqlite(subject: Subject) -> list[Finding]:
             "sqlite",
             f"{sqlite3.sqlite_version} is before 3.51.3, whose WAL reset can lose a commit when "
             "two connections write and checkpoint at once",
-            "nothing must be done: one connection writes and checkpoints here; open the file with "
+            "nothing must be done: only the gateway's writer checkpoints here; open the file with "
             "no other program that writes, and prefer a newer SQLite",
         )
     ]

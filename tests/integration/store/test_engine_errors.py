@@ -80,6 +80,17 @@ async def test_a_file_in_no_folder_is_down(tmp_path: Path) -> None:
     await database.close()
 
 
+@pytest.mark.parametrize(("checkpoints", "pages"), [(True, 1000), (False, 0)])
+async def test_of_all_who_write_a_file_one_checkpoints(
+    tmp_path: Path, *, checkpoints: bool, pages: int
+) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'x.sqlite'}", checkpoints=checkpoints)
+    async with database.write() as connection:
+        found = await connection.exec_driver_sql("PRAGMA wal_autocheckpoint")
+        assert found.scalar() == pages
+    await database.close()
+
+
 def _locked(path: Path) -> None:
     with sqlite3.connect(path, timeout=0) as first, sqlite3.connect(path, timeout=0) as second:
         first.execute("BEGIN IMMEDIATE")
