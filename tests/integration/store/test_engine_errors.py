@@ -5,6 +5,7 @@ import re
 import socket
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,16 @@ async def test_a_file_in_no_folder_is_down(tmp_path: Path) -> None:
     with pytest.raises(EngineDown, match="unable to open"):
         await _keys(database)
     await database.close()
+
+
+async def test_a_writer_waits_for_the_one_before(sqlite_database: Database, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "imv.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(_write(sqlite_database))
+            await asyncio.sleep(0.05)
+            assert not writing.done()
+            other.execute("COMMIT")
 
 
 @pytest.mark.parametrize(("checkpoints", "pages"), [(True, 1000), (False, 0)])
