@@ -36,6 +36,7 @@ from store.records import (
 )
 
 NOW = datetime(2026, 11, 23, 10, 30, 0, 123_456, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=1)
 SHOP = SourceId("shop")
 UK = MarketId("uk")
 

@@ -18,6 +18,7 @@ from store.ports import (
     Lookup,
     OrderFile,
 )
+from store.readers import Reader
 from store.rows import encode
 from store.unit_of_work import SqlStore
 from tests.integration.store import samples
@@ -87,6 +88,16 @@ async def test_an_order_comes_back_with_its_fulfilments_and_history(store: SqlSt
     )
     for wanted in ({"orders": {("shop", "ext-o1")}}, {"order_ids": {OrderId("o1")}}):
         assert (await _find(store, **wanted)).orders == {OrderId("o1"): stored}
+
+
+async def test_fulfilments_are_told_oldest_first_whatever_their_ids(
+    store: SqlStore, database: Database
+) -> None:
+    file = samples.order_file()
+    first, then = samples.fulfilment("f9"), samples.fulfilment("f1", created_at=samples.LATER)
+    groups = {one.id: FulfilmentFile(one) for one in (then, first)}
+    await _write(store, orders={file.order.id: file}, fulfilments=groups)
+    assert await Reader(database).fulfilments_of(file.order.id) == [first, then]
 
 
 async def test_an_order_that_is_asked_for_twice_is_found_once(store: SqlStore) -> None:
