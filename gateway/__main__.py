@@ -7,51 +7,18 @@ import click
 from config import crash
 from config.errors import ImvError
 from config.settings import environment
-from gateway.cli import (
-    audit,
-    backup,
-    bench,
-    catalog,
-    chaos,
-    contracts,
-    doctor,
-    roles,
-    send,
-    stock,
-    tail,
-    tokens,
-)
+from gateway.cli.commands import Commands
 
 FAILED, WRONG_USE = 1, 2
 
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="In a checkout, `./imv test` runs the test suite.",
 )
 def imv() -> None:
     """The IMV edge gateway: webhooks in, one order record, decided in real time."""
-
-
-for command in (
-    roles.up_command,
-    roles.serve,
-    roles.relay,
-    roles.migrate_command,
-    doctor.doctor,
-    send.send,
-    tail.tail,
-    stock.stock,
-    catalog.catalog,
-    tokens.token,
-    backup.backup_command,
-    backup.restore_command,
-    audit.audit,
-    contracts.contracts,
-    bench.bench,
-    chaos.chaos,
-):
-    imv.add_command(command)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from gateway.snapshots import SqlSnapshots
 from gateway.sources import open_channels, sources_of
 from gateway.stream.hub import Hub
 from gateway.stream.revocations import Revocations
+from gateway.urls import Urls
 from handlers.announcer import Announcer, Moved
 from handlers.batch import Batch, Settled
 from handlers.completer import Completer
@@ -46,18 +47,6 @@ from store.tokens import TokenStore
 from store.unit_of_work import SqlStore
 
 _log = get_log("gateway")
-
-
-class Urls(msgspec.Struct, frozen=True):
-    """Where the engines are, embedded or not."""
-
-    database: str
-    redis: str
-    nats: tuple[str, ...]
-    store_bytes: int = 0
-    """What the broker may store, where we know it (embedded)."""
-    nats_readers: tuple[str, ...] = ()
-    """Where the broker is for who only reads; else as for all."""
 
 
 class House(msgspec.Struct, frozen=True):
@@ -245,16 +234,6 @@ def relay_settings(settings: Settings, urls: Urls) -> RelaySettings:
         partitions=settings.relay.partitions,
         store_bytes=urls.store_bytes,
     )
-
-
-@asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Database]:
-    """Open a database alone, for a command that needs nothing else."""
-    database = Database(url)
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 @asynccontextmanager

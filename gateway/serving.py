@@ -40,16 +40,6 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def url_of(address: socket.socket) -> str:
-    """Return the address of a bound socket as clients write it."""
-    return url_at(*address.getsockname()[:2])
-
-
-def url_at(host: str, port: int) -> str:
-    """Return the address of a host, IPv6 too, as clients write it."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 @asynccontextmanager
 async def serving(
     app: ASGIApp,

@@ -22,8 +22,9 @@ from gateway.lifespan import House, open_house, relay_settings
 from gateway.relay import RelaySettings, open_relay
 from gateway.running import Running, remove_running, write_running
 from gateway.security import OPERATOR
-from gateway.serving import listen, serving, url_of
+from gateway.serving import listen, serving
 from gateway.signals import stop_signal
+from gateway.urls import url_of
 from store.migrate import migrate
 from store.tokens import Actor, TokenRow
 

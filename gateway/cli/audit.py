@@ -9,12 +9,11 @@ import click
 from rich.table import Table
 
 from config import log
-from gateway.cli.instance import Instance, find_instance
+from gateway.cli.instance import Instance, find_instance, instance_options
 from gateway.cli.live import is_locked
 from gateway.cli.offline import database_of
 from gateway.cli.output import fail, json_option, people, plain, show_json
-from gateway.cli.roles import instance_options
-from gateway.lifespan import open_database
+from gateway.database import open_database
 from store.audit import AuditLog, AuditRow, Verdict
 from store.migrate import migrate
 

@@ -12,12 +12,11 @@ from config import crash, log
 from config.clock import Clock, SystemClock, iso
 from config.errors import Misconfigured
 from config.ids import IdFactory
-from gateway.cli.instance import Instance, find_instance
+from gateway.cli.instance import Instance, find_instance, instance_options
 from gateway.cli.output import json_option, show_json
-from gateway.cli.roles import instance_options
+from gateway.database import open_database
 from gateway.engines.embedded import sqlite_url
 from gateway.engines.folder import DataFolder
-from gateway.lifespan import open_database
 from store import backup
 from store.migrate import migrate
 

@@ -10,9 +10,8 @@ from gateway.cli import cells
 from gateway.cli.csv_file import Column, Sheet, read_sheet
 from gateway.cli.demo_parts import find_whole
 from gateway.cli.importing import Import, run_import
-from gateway.cli.instance import Instance
+from gateway.cli.instance import Instance, instance_options
 from gateway.cli.output import json_option
-from gateway.cli.roles import instance_options
 from handlers.actions import ImportCatalog
 from store.records import CatalogItem
 

@@ -16,7 +16,8 @@ from config.settings import Settings
 from gateway import asyncapi
 from gateway.app import create_app
 from gateway.cli.output import json_option, show_json
-from gateway.lifespan import Urls, open_house
+from gateway.lifespan import open_house
+from gateway.urls import Urls
 from store.migrate import migrate
 from store.records import (
     Availability,

@@ -4,7 +4,7 @@ import msgspec
 
 from config.settings import NetworkSettings
 from gateway.cli.instance import Instance, find_instance
-from gateway.demo.setup import demo_sources
+from gateway.demo.sources import demo_sources
 
 
 def find_whole(data: str | None, config: str | None) -> Instance:

@@ -16,13 +16,12 @@ from config.settings import Settings, environment
 from gateway.cli.checks import database, files, machine, nats, redis
 from gateway.cli.checks.finding import Check, Finding, Subject
 from gateway.cli.demo_parts import find_whole
-from gateway.cli.instance import Instance
+from gateway.cli.instance import Instance, instance_options
 from gateway.cli.live import find_running
 from gateway.cli.output import fail, json_option, people, plain, show_json
-from gateway.cli.roles import instance_options
 from gateway.engines.redis_access import address, kept
-from gateway.lifespan import Urls
 from gateway.running import Running
+from gateway.urls import Urls
 
 CHECKS: Final[Sequence[Check]] = (
     machine.python,

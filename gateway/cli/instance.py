@@ -1,11 +1,16 @@
 """Finding the instance that a command is about: its settings, its data folder, running or not."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
+import click
 import msgspec
 
 from config.settings import Settings, environment, load
-from gateway.lifespan import Urls
+from gateway.urls import Urls
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -35,3 +40,10 @@ def find_instance(data: str | None, config: str | None) -> Instance:
     path = Path(chosen) if chosen else None
     folder = Path(data or environ.get("IMV_DATA") or "./var")
     return Instance(load(path, environ), folder, path)
+
+
+def instance_options(command: F) -> F:
+    """Add `--data` and `--config` to a command."""
+    data = click.option("--data", help="Data folder (default ./var, or IMV_DATA).")
+    config = click.option("--config", help="Configuration file (or IMV_CONFIG).")
+    return data(config(command))

@@ -10,7 +10,7 @@ import msgspec
 from config.errors import EngineDown, Misconfigured, Rejected, Unavailable
 from gateway.cli.instance import Instance
 from gateway.running import Running, read_running
-from gateway.serving import url_at
+from gateway.urls import url_at
 
 REQUEST_S: Final = 30.0
 _UNAVAILABLE: Final = 503

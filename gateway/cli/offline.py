@@ -14,9 +14,11 @@ from config.clock import to_ms
 from config.ids import MarketId, MessageId, SourceId
 from config.settings import environment
 from gateway.cli.instance import Instance
+from gateway.database import open_database
 from gateway.engines.embedded import running_engines, sqlite_url
 from gateway.engines.folder import DataFolder
-from gateway.lifespan import House, Urls, open_database, open_house
+from gateway.lifespan import House, open_house
+from gateway.urls import Urls
 from handlers.actions import ImportCatalog, ImportStock
 from handlers.message import Message, Outcome
 from store.gate_port import GateClosed

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
@@ -14,27 +14,20 @@ from config import log
 from config.errors import Misconfigured
 from config.settings import environment
 from gateway.app import create_app
-from gateway.cli.instance import Instance, find_instance
+from gateway.cli.instance import Instance, find_instance, instance_options
 from gateway.cli.offline import database_of
 from gateway.cli.output import json_option, show_json
 from gateway.demo.setup import prepare_demo
 from gateway.lifespan import open_house, relay_settings
 from gateway.relay import open_relay
-from gateway.serving import listen, serving, url_of
+from gateway.serving import listen, serving
 from gateway.signals import stop_signal
 from gateway.up import Ready, up
+from gateway.urls import url_of
 from gateway.workers import Workers
 from store.migrate import migrate
 
-F = TypeVar("F", bound=Callable[..., Any])
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-def instance_options(command: F) -> F:
-    """Add `--data` and `--config` to a command."""
-    data = click.option("--data", help="Data folder (default ./var, or IMV_DATA).")
-    config = click.option("--config", help="Configuration file (or IMV_CONFIG).")
-    return data(config(command))
 
 
 @click.command("up")

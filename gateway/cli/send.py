@@ -13,11 +13,10 @@ from config.errors import Misconfigured
 from config.ids import SourceId
 from config.settings import SourceSettings, environment
 from gateway.cli.demo_parts import find_whole
-from gateway.cli.instance import Instance
+from gateway.cli.instance import Instance, instance_options
 from gateway.cli.live import ask, client, http_of
 from gateway.cli.output import fail, json_option, plain, show_json
 from gateway.cli.payload import Payload, read_payload, with_new_key
-from gateway.cli.roles import instance_options
 from gateway.sources import open_channels
 from handlers.sources.channel import Channel
 

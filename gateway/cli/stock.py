@@ -11,10 +11,9 @@ from gateway.cli import cells
 from gateway.cli.csv_file import Column, Sheet, read_sheet
 from gateway.cli.demo_parts import find_whole
 from gateway.cli.importing import Import, run_import
-from gateway.cli.instance import Instance
+from gateway.cli.instance import Instance, instance_options
 from gateway.cli.live import ask, client, find_running, told
 from gateway.cli.output import json_option
-from gateway.cli.roles import instance_options
 from gateway.lifespan import read_network
 from handlers.actions import ImportStock, StockRow
 

@@ -14,10 +14,9 @@ import uvloop
 
 from config import log
 from config.errors import EngineDown, ImvError, Unavailable
-from gateway.cli.instance import find_instance
+from gateway.cli.instance import find_instance, instance_options
 from gateway.cli.live import nats_of
 from gateway.cli.output import json_option, plain, show_json
-from gateway.cli.roles import instance_options
 from gateway.signals import stop_signal
 from outbox.event import STREAM, SUBJECTS
 from outbox.nats_connection import ApiError, NatsConnection

@@ -10,11 +10,10 @@ import msgspec
 from config.clock import SystemClock, to_ms, to_us
 from config.errors import NotFound
 from config.ids import IdFactory
-from gateway.cli.instance import Instance, find_instance
+from gateway.cli.instance import Instance, find_instance, instance_options
 from gateway.cli.live import ask, client, find_running, told
 from gateway.cli.offline import open_tokens
 from gateway.cli.output import json_option, show_json
-from gateway.cli.roles import instance_options
 from gateway.running import Running
 from store.tokens import Actor, TokenRow
 

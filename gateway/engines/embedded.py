@@ -13,7 +13,7 @@ from gateway.engines.child import Child
 from gateway.engines.folder import DataFolder
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
-from gateway.lifespan import Urls
+from gateway.urls import Urls
 from store.backup import forget_links
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from config.ids import SourceId
 from gateway.demo.bodies.sample import MARKETPLACE, PARTNER, PAYMENTS, SHOP, TILL
 from gateway.demo.goods import packaged, read_catalog, read_network
-from gateway.demo.setup import NOTIFICATION_URL
+from gateway.demo.sources import NOTIFICATION_URL
 from handlers.sources.channel import Account, Channel, Decoded, Request
 from handlers.sources.registry import open_channel
 from handlers.sources.signatures import hmac_sha256, to_base64

@@ -144,7 +144,7 @@ def test_it_works_through_a_link_from_elsewhere(checkout: Checkout, tmp_path: Pa
     checkout.give("python3.12", VENV)
     (tmp_path / "linked").symlink_to(checkout.root / "imv")
     assert checkout.run("test", "-k", "x", path=tmp_path / "linked").stdout == (
-        "ran -m pytest -n logical --maxprocesses 2 --dist worksteal -k x\n"
+        "ran -m pytest -n 3 --dist worksteal -k x\n"
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from config.errors import ImvError
 from gateway.cli.checks.finding import Finding, Subject, fail, judged, ok
-from gateway.lifespan import open_database
+from gateway.database import open_database
 from store import migrations
 from store.migrate import current
 

@@ -13,8 +13,9 @@ from config.settings import resolve_secret
 from gateway.cli.checks.finding import Finding, Subject, fail, judged, ok, warn
 from gateway.cli.live import is_locked
 from gateway.lifespan import read_network
-from gateway.serving import listen, url_at
+from gateway.serving import listen
 from gateway.sources import open_channels
+from gateway.urls import url_at
 
 _FREE_GOOD: Final = 1024**3
 _FREE_MIN: Final = 64 * 1024**2

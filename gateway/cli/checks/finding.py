@@ -7,8 +7,8 @@ import msgspec
 
 from config.clock import Clock
 from gateway.cli.instance import Instance
-from gateway.lifespan import Urls
 from gateway.running import Running
+from gateway.urls import Urls
 
 Level = Literal["ok", "warn", "fail"]
 

@@ -6,7 +6,8 @@ from typing import Any, Final
 from config.errors import ImvError
 from config.ids import MarketId
 from gateway.cli.checks.finding import Finding, Subject, fail, judged, ok, warn
-from gateway.lifespan import open_database, read_network
+from gateway.database import open_database
+from gateway.lifespan import read_network
 from store.gate_keys import MarketKeys
 from store.gate_ledger import read_gate
 from store.redis_client import Client, open_redis, translated

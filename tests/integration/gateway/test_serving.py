@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from config.errors import Misconfigured
-from gateway.serving import listen, url_of
+from gateway.serving import listen
+from gateway.urls import url_of
 
 
 def test_an_address_is_written_as_clients_write_it() -> None:

@@ -11,7 +11,7 @@ from gateway.cli.checks import database, files, machine
 from gateway.cli.checks.finding import Finding, Subject, ok
 from gateway.cli.doctor import examine
 from gateway.cli.instance import Instance
-from gateway.lifespan import Urls
+from gateway.urls import Urls
 
 
 def subject(folder: Path, settings: Settings | None = None) -> Subject:

@@ -13,7 +13,7 @@ from config.ids import SourceId
 from config.settings import SourceSettings
 from gateway.demo.goods import read_catalog, read_network
 from gateway.demo.purchases import Purchase, Shoppers
-from gateway.demo.setup import demo_sources
+from gateway.demo.sources import demo_sources
 from handlers.sources.channel import Account, Channel
 from handlers.sources.registry import open_channel
 from routing.network import Location

@@ -3,7 +3,7 @@
 from config.ids import MarketId, SourceId
 from gateway.demo.bodies.sample import MARKETPLACE, SHOP, TILL
 from gateway.demo.goods import name_at, read_catalog, read_network, read_stock
-from gateway.demo.setup import MARKET
+from gateway.demo.sources import MARKET
 from handlers.directory import Directory, Source
 
 
