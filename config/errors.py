@@ -15,7 +15,7 @@ ImvError
 │   ├── KeyReused         same idempotency key, other content
 │   └── Misconfigured     settings or files are wrong; names what to change
 ├── Unavailable     we are not able now; try later, nothing was applied
-│   ├── Overloaded        the queue is full
+│   ├── Overloaded        the queue is full or slow
 │   ├── Limited           too many requests of one sender
 │   ├── EngineDown        a database, Redis or NATS does not answer
 │   └── OutcomeUnknown    the answer was lost; ask again with the same id
@@ -124,7 +124,7 @@ class Unavailable(ImvError):
 
 
 class Overloaded(Unavailable):
-    """The queue is full; send it again after the time in Retry-After."""
+    """The queue is full or slow; send it again after the time in Retry-After."""
 
     slug = "overloaded"
 

@@ -110,7 +110,12 @@ async def open_house(
             ids=ids,
             committed=commits,
         )
-        intake = Intake(batch, settings.gateway.queue_messages_max)
+        intake = Intake(
+            batch,
+            clock,
+            messages_max=settings.gateway.queue_messages_max,
+            wait_max_s=settings.gateway.queue_wait_max_s,
+        )
         http = open_outbound()
         stack.push_async_callback(http.aclose)
         channels, platforms = open_channels(settings, environ, http, clock)

@@ -4,15 +4,16 @@ There is no timer: under light load a batch is one message, under heavy load it 
 """
 
 import asyncio
-from typing import Protocol
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 from config import crash
+from config.clock import Clock
 from config.errors import Overloaded, Unavailable
 from config.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
 from handlers.batch import Settled
 from handlers.message import Message, Outcome
-
-_Waiting = tuple[Message, asyncio.Future[Outcome]]
 
 
 class Batches(Protocol):
@@ -31,80 +32,95 @@ class WayIn(Protocol):
         ...
 
 
-class Intake:
-    """Takes messages one by one and gives each its own outcome after its batch is committed."""
+class _Waiting(NamedTuple):
+    """A message in the queue, who waits for it, and since when (monotonic seconds)."""
 
-    def __init__(self, batch: Batches, queue_messages_max: int) -> None:
-        """Take the batch runner and the bound of the queue."""
+    message: Message
+    outcome: asyncio.Future[Outcome]
+    since: float
+
+
+class Intake:
+    """Takes messages one by one and gives each its own outcome after its batch is committed.
+
+    The queue is bounded in number, and in time: while the oldest has waited `wait_max_s`, who comes now
+    would wait as long, and is refused. So who is taken is answered in time at any load (the
+    rule of CoDel, RFC 8289, that the time in a queue tells of overload and its length does not).
+    """
+
+    def __init__(
+        self, batch: Batches, clock: Clock, *, messages_max: int, wait_max_s: float
+    ) -> None:
+        """Take the batch runner, the clock and the bounds of the queue."""
         self._batch = batch
-        self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue(queue_messages_max)
+        self._clock = clock
+        self._messages_max = messages_max
+        self._wait_max_s = wait_max_s
+        self._queue: deque[_Waiting] = deque()
+        self._changed = asyncio.Event()
         self._closed = False
-        self._next: _Waiting | None = None
 
     @property
     def waiting(self) -> int:
         """Return how many messages wait for their batch."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     def check_room(self) -> None:
         """Raise Overloaded where a message would be refused now; it need not even be looked at then."""
-        if self._queue.full():
+        if not self._queue:
+            return
+        waited_s = self._clock.monotonic() - self._queue[0].since
+        if len(self._queue) >= self._messages_max or waited_s > self._wait_max_s:
             raise Overloaded
 
     async def submit(self, message: Message) -> Outcome:
         """Wait for the message's outcome; a caller that gives up changes nothing.
 
         Raises:
-            Overloaded: the queue is full, nothing was accepted. Unavailable: an engine is down or we
-            are stopping. Rejected: an operator's request cannot be done.
+            Overloaded: the queue is full or slow, nothing was accepted. Unavailable: an engine is down
+            or we are stopping. Rejected: an operator's request cannot be done.
         """
         if self._closed:
             raise Unavailable("the gateway is stopping; send it again")
+        self.check_room()
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        try:
-            self._queue.put_nowait((message, outcome))
-        except asyncio.QueueFull:
-            raise Overloaded from None
+        self._queue.append(_Waiting(message, outcome, self._clock.monotonic()))
+        self._changed.set()
         # The future is shielded: cancelling a request must not cancel what its batch will set.
         return await asyncio.shield(outcome)
 
     async def run(self) -> None:
         """Drain the queue into batches until `close`; then what was taken is finished."""
-        while (first := await self._take()) is not None:
-            batch = [first, *self._drain(len(first[0].body))]
+        while await self._is_any():
+            batch = list(self._drain())
             crash.here("intake.taken")
-            settled = await self._batch.run([message for message, _ in batch])
-            for (_, outcome), result in zip(batch, settled, strict=True):
-                _settle(outcome, result)
+            settled = await self._batch.run([one.message for one in batch])
+            for one, result in zip(batch, settled, strict=True):
+                _settle(one.outcome, result)
 
     def close(self) -> None:
         """Take no more; `run` returns when everything taken has its outcome. Twice is harmless."""
-        if not self._closed:
-            self._closed = True
-            # A full queue has no room for the sign to stop; its loop then sees `_closed` when empty.
-            if not self._queue.full():
-                self._queue.put_nowait(None)
+        self._closed = True
+        self._changed.set()
 
-    async def _take(self) -> _Waiting | None:
-        if self._next is not None:
-            first, self._next = self._next, None
-            return first
-        if self._closed and self._queue.empty():
-            return None
-        return await self._queue.get()
+    async def _is_any(self) -> bool:
+        """Wait until a message waits; False when none will come any more."""
+        while not self._queue:
+            if self._closed:
+                return False
+            self._changed.clear()
+            await self._changed.wait()
+        return True
 
-    def _drain(self, bytes_taken: int) -> list[_Waiting]:
-        taken: list[_Waiting] = []
-        while len(taken) + 1 < BATCH_MESSAGES_MAX and not self._queue.empty():
-            waiting = self._queue.get_nowait()
-            if waiting is None:
-                break
-            bytes_taken += len(waiting[0].body)
-            if bytes_taken > BATCH_BYTES_MAX:
-                self._next = waiting
-                break
-            taken.append(waiting)
-        return taken
+    def _drain(self) -> Iterator[_Waiting]:
+        """Take the oldest, and those behind it as far as they fit into one batch."""
+        messages = taken_bytes = 0
+        while self._queue and messages < BATCH_MESSAGES_MAX:
+            taken_bytes += len(self._queue[0].message.body)
+            if messages and taken_bytes > BATCH_BYTES_MAX:
+                return
+            messages += 1
+            yield self._queue.popleft()
 
 
 def _settle(outcome: asyncio.Future[Outcome], result: Settled) -> None:

@@ -56,7 +56,10 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a run; `wrong` holds the first wrong answers, and counts below are of right ones."""
+    """What came of a run; `wrong` holds the first wrong answers, and counts below are of right ones.
+
+    `ms` counts from when a letter was due, `answer_ms` from when it was sent.
+    """
 
     sent: int
     right: int
@@ -65,6 +68,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float
     rate: float
     ms: dict[str, float]
+    answer_ms: dict[str, float]
     histogram_ms: dict[str, int]
     refused_p99_ms: float
     wrong_count: int
@@ -89,6 +93,7 @@ class Tally:
         """Count for one run."""
         self._run = run
         self.seconds: list[float] = []
+        self.answering: list[float] = []
         self.refused: list[float] = []
         self.units = 0
         self.taken: list[Taken] = []
@@ -100,13 +105,14 @@ class Tally:
         now, letter = perf_counter(), connection.letter
         assert letter
         if status == _UNABLE and self._run.refusals and b"retry-after:" in head.lower():
-            self.refused.append(now - connection.due)
+            self.refused.append(now - connection.sent)
             return
         told = _read(body) if status == _OK else None
         if told is None or told.outcome != "applied" or not self._is_new(letter, told):
             self.wrong.append(f"{letter.ref}: {status} {body[:200].decode(errors='replace')}")
             return
         self.seconds.append(now - connection.due)
+        self.answering.append(now - connection.sent)
         self.units += letter.units
         if self._run.keep and letter.units:
             order_id = told.order_id or ""
@@ -126,6 +132,7 @@ class Tally:
     def result(self, sent: int, elapsed_s: float) -> Result:
         """Return the sums."""
         ms = [one * 1000 for one in self.seconds]
+        answering = [one * 1000 for one in self.answering]
         return Result(
             sent=sent,
             right=len(ms),
@@ -134,6 +141,7 @@ class Tally:
             elapsed_s=elapsed_s,
             rate=len(ms) / elapsed_s if elapsed_s else 0.0,
             ms={f"p{p}": percentile(ms, p / 100) for p in (50, 90, 99, 100)},
+            answer_ms={f"p{p}": percentile(answering, p / 100) for p in (50, 99)},
             histogram_ms=_histogram(ms),
             refused_p99_ms=percentile(self.refused, 0.99) * 1000,
             wrong_count=len(self.wrong),

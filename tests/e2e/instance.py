@@ -60,16 +60,16 @@ place = "{{place}}"
 _ROOT = Path(__file__).parents[2]
 
 
-def write_config(folder: Path, *, engines: Mapping[str, Any] | None = None) -> Path:
-    """Write `network.toml` and `imv.toml` into a folder; return the latter."""
+def write_config(folder: Path, **sections: Mapping[str, Any] | None) -> Path:
+    """Write `network.toml` and `imv.toml` with these sections into a folder; return the latter."""
     network = folder / "network.toml"
     network.write_text(NETWORK)
     text = SOURCES.format(network=network)
-    if engines:
+    for section, values in sections.items():
         lines = "\n".join(
-            f"{name} = {msgspec.json.encode(v).decode()}" for name, v in engines.items()
+            f"{name} = {msgspec.json.encode(v).decode()}" for name, v in (values or {}).items()
         )
-        text = f"[engines]\n{lines}\n{text}"
+        text = f"[{section}]\n{lines}\n{text}"
     config = folder / "imv.toml"
     config.write_text(text)
     return config

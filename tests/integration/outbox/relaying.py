@@ -23,6 +23,7 @@ from store.engine import Database
 IDS = IdFactory()
 PARTITIONS = 4
 WITHIN_S = 20.0
+_PART, _PART_S = 1_000, 20.0
 
 
 class ShiftedClock(SystemClock):
@@ -169,7 +170,9 @@ async def stored(url: str) -> list[Msg]:
         reading = await streams.pull_subscribe_bind("all", STREAM)
         messages: list[Msg] = []
         while len(messages) < expected:
-            messages += await reading.fetch(expected - len(messages), timeout=5)
+            # In parts: beyond 128 MB on the way, the client's own bound drops messages.
+            part = min(_PART, expected - len(messages))
+            messages += await reading.fetch(part, timeout=_PART_S)
         await streams.delete_consumer(STREAM, "all")
         return messages
     finally:

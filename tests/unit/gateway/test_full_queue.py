@@ -64,7 +64,8 @@ async def _status(intake: Intake, channel: Any) -> int:
 
 
 async def test_a_full_queue_refuses_before_anything_is_verified() -> None:
-    intake, channel = Intake(Echo(), 1), Verifying()
+    intake = Intake(Echo(), SystemClock(), messages_max=1, wait_max_s=60)
+    channel = Verifying()
     assert await _status(intake, channel) == 401
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(intake.submit(message("a")))

@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from config.clock import Clock, SystemClock
 from config.errors import Overloaded, Rejected, Unavailable
 from config.ids import MessageId, SourceId
 from config.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
 from handlers.intake import Intake
 from handlers.message import Message, Outcome
+from tests.stream_fakes import FakeClock
 
 
 class Echo:
@@ -41,6 +43,12 @@ def message(name: str, key: str = "", size: int = 1) -> Message:
     )
 
 
+def opened(
+    batch: Echo, clock: Clock | None = None, *, messages_max: int = 10_000, wait_max_s: float = 60
+) -> Intake:
+    return Intake(batch, clock or SystemClock(), messages_max=messages_max, wait_max_s=wait_max_s)
+
+
 async def _run(intake: Intake, *messages: Message) -> list[Outcome | BaseException]:
     async with asyncio.TaskGroup() as tasks:
         waiting = [tasks.create_task(_settled(intake, one)) for one in messages]
@@ -61,7 +69,7 @@ async def _settled(intake: Intake, one: Message) -> Outcome | BaseException:
 
 async def test_each_sender_gets_its_own_outcome() -> None:
     first, second, third = await _run(
-        Intake(Echo(), 10), message("a"), message("b", "bad"), message("c")
+        opened(Echo()), message("a"), message("b", "bad"), message("c")
     )
     assert isinstance(first, Outcome)
     assert isinstance(second, Rejected)
@@ -71,7 +79,7 @@ async def test_each_sender_gets_its_own_outcome() -> None:
 
 async def test_what_waits_together_is_one_batch_up_to_its_bound() -> None:
     echo = Echo()
-    intake = Intake(echo, 10_000)
+    intake = opened(echo)
     await _run(intake, *(message(str(n)) for n in range(BATCH_MESSAGES_MAX + 1)))
     assert echo.batches == [BATCH_MESSAGES_MAX, 1]
 
@@ -79,12 +87,12 @@ async def test_what_waits_together_is_one_batch_up_to_its_bound() -> None:
 async def test_a_batch_is_bounded_in_bytes_too() -> None:
     echo = Echo()
     half = BATCH_BYTES_MAX // 2 + 1
-    await _run(Intake(echo, 10), *(message(str(n), size=half) for n in range(3)))
+    await _run(opened(echo), *(message(str(n), size=half) for n in range(3)))
     assert echo.batches == [1, 1, 1]
 
 
 async def test_a_full_queue_refuses_and_accepts_nothing() -> None:
-    intake = Intake(Echo(), 1)
+    intake = opened(Echo(), messages_max=1)
     async with asyncio.TaskGroup() as tasks:
         first = tasks.create_task(intake.submit(message("a")))
         await asyncio.sleep(0)
@@ -99,8 +107,30 @@ async def test_a_full_queue_refuses_and_accepts_nothing() -> None:
     assert first.result().message_id == "a"
 
 
+async def test_while_the_oldest_has_waited_too_long_nobody_else_is_taken() -> None:
+    clock = FakeClock()
+    intake = opened(Echo(), clock, wait_max_s=2)
+    async with asyncio.TaskGroup() as tasks:
+        for name, wait_s in (("a", 1.5), ("b", 1.0)):
+            tasks.create_task(intake.submit(message(name)))
+            await asyncio.sleep(0)
+            clock.forward(wait_s)
+        with pytest.raises(Overloaded):
+            intake.check_room()
+        with pytest.raises(Overloaded):
+            await intake.submit(message("c"))
+        draining = tasks.create_task(intake.run())
+        await asyncio.sleep(0)
+        intake.check_room()
+        tasks.create_task(intake.submit(message("d")))
+        await asyncio.sleep(0)
+        intake.close()
+        await draining
+    assert intake.waiting == 0
+
+
 async def test_after_closing_nothing_is_taken() -> None:
-    intake = Intake(Echo(), 1)
+    intake = opened(Echo(), messages_max=1)
     intake.close()
     intake.close()
     with pytest.raises(Unavailable):
