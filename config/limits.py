@@ -74,4 +74,6 @@ BACKLOG_EVENTS_MAX: Final = 1000
 SLOW_S: Final = 10.0
 SESSIONS_MAX: Final = 5000
 TICKET_S: Final = 30
+TICKETS_MAX: Final = 1_000
+"""Unspent tickets of one token: its screens may all come back at once."""
 PAGE_ROWS_MAX: Final = 200

@@ -3,9 +3,10 @@
 import secrets
 from typing import Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
-from config.limits import TICKET_S
+from config.errors import Limited
+from config.limits import TICKET_S, TICKETS_MAX
 from outbox.ports import Transactions
 from store.tables import tickets, tokens
 from store.tokens import PREFIX, TokenRow, digest_of
@@ -16,12 +17,17 @@ _MICROSECONDS: Final = 1_000_000
 class TicketStore:
     """Issues and spends tickets; each raises EngineDown when the database does not answer."""
 
-    def __init__(self, database: Transactions) -> None:
-        """Take the database, which all workers share."""
+    def __init__(self, database: Transactions, *, live_max: int = TICKETS_MAX) -> None:
+        """Take the database, which all workers share, and how many unspent ones a token may have."""
         self._database = database
+        self._live_max = live_max
 
     async def issue(self, token_id: str, now_us: int) -> str:
-        """Keep a new ticket of a token and return its text; forget those that are too old."""
+        """Keep a new ticket of a token and return its text; forget those that are too old.
+
+        Raises:
+            Limited: the token has as many unspent tickets as it may have.
+        """
         text = f"{PREFIX}ticket_{secrets.token_urlsafe(32)}"
         row = {
             "digest": digest_of(text),
@@ -30,6 +36,9 @@ class TicketStore:
         }
         async with self._database.write() as connection:
             await connection.execute(delete(tickets).where(tickets.c.expires_us <= now_us))
+            live = select(func.count()).where(tickets.c.token_id == token_id)
+            if (await connection.execute(live)).scalar_one() >= self._live_max:
+                raise Limited("this token has too many unspent tickets", after_s=TICKET_S)
             await connection.execute(insert(tickets).values(row))
         return text
 

@@ -1,6 +1,7 @@
 """Rates on a real instance: who is wrong too often, and a source that sends too much, hear 429."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -57,3 +58,19 @@ async def test_a_source_over_its_rate_is_told_when_to_come_again(instance: at.Ru
     assert [status // 100 for status in statuses] == [2, 2, 4, 4]
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["retry-after"]) <= 10
+
+
+@pytest.mark.parametrize(
+    ("trusted", "last"), [("", 429), ('trusted_proxies = ["127.0.0.1"]\n', 401)]
+)
+async def test_forwarded_addresses_count_only_from_a_trusted_proxy(
+    tmp_path: Path, trusted: str, last: int
+) -> None:
+    config = at.write_config(tmp_path)
+    config.write_text(_LIMITS.rstrip() + "\n" + trusted + config.read_text())
+    with at.running(*at.up_arguments(config, tmp_path / "data")) as up:
+        async with httpx.AsyncClient(base_url=up.http) as client:
+            for number in range(20):
+                headers = {"x-forwarded-for": f"192.0.2.{number}"}
+                answer = await client.post("/webhooks/shop-main", content=b"{}", headers=headers)
+    assert answer.status_code == last

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from config.clock import SystemClock
 from config.errors import Misconfigured, Unavailable
-from gateway.outbound import Address, PinnedTransport, may_call
+from gateway.outbound import Address, PinnedTransport, may_call, open_outbound
 from gateway.platforms import ANSWER_BYTES_MAX, PlatformApi
 
 _NAME = "platform.example"
@@ -157,6 +157,31 @@ async def test_an_answer_without_an_end_is_left_when_it_is_too_large(
         with pytest.raises(Unavailable, match=r"too large|an encoding"):
             await api.read("1")
     assert len(body) < ANSWER_BYTES_MAX
+
+
+async def test_an_answer_that_drips_is_left_when_its_time_is_over() -> None:
+    left = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+        with suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        left.set()
+
+    async with (
+        await asyncio.start_server(drip, "127.0.0.1", 0) as server,
+        open_outbound() as client,
+        asyncio.timeout(20),
+    ):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(Unavailable, match="does not answer: TimeoutError"):
+            await PlatformApi(client, url, "", "/{ref}", timeout_s=0.3).read("1")
+        await left.wait()
 
 
 @pytest.mark.parametrize(

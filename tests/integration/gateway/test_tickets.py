@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
+from config.errors import Limited
 from config.limits import TICKET_S
 from store.engine import Database
 from store.tickets import TicketStore
@@ -72,6 +73,24 @@ async def _refusal(url: str, token: str) -> str:
         await socket.send(msgspec.json.encode({"type": "hello", "token": token}).decode())
         await socket.wait_closed()
         return socket.close_reason or ""
+
+
+async def test_a_token_has_so_many_unspent_tickets_and_no_more(migrated_url: str) -> None:
+    database = Database(migrated_url)
+    try:
+        for name in ("t1", "t2"):
+            await TokenStore(database).create(TokenRow(name, ("operator",), "", 1))
+        store = TicketStore(database, live_max=2)
+        first, _ = await store.issue("t1", 1), await store.issue("t1", 1)
+        with pytest.raises(Limited):
+            await store.issue("t1", 2)
+        await store.issue("t2", 2)
+        await store.spend(first, 2)
+        await store.issue("t1", 2)
+        later = 2 + TICKET_S * 1_000_000
+        await store.issue("t1", later)
+    finally:
+        await database.close()
 
 
 async def test_of_many_workers_that_spend_a_ticket_one_has_it(migrated_url: str) -> None:
