@@ -57,6 +57,13 @@ def nats_url(nats_server: NatsServer) -> str:
 
 
 @pytest.fixture
+def own_postgres() -> Iterator[engines.PostgresServer]:
+    """A server of the test's own, which it may kill."""
+    with engines.needed(), engines.running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
 def own_nats(tmp_path: Path) -> Iterator[NatsServer]:
     """A NATS to kill, pause and start again."""
     with engines.needed(), engines.running_nats(tmp_path / "nats") as server:

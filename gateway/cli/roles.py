@@ -17,6 +17,7 @@ from gateway.app import create_app
 from gateway.cli.instance import Instance, find_instance, instance_options
 from gateway.cli.offline import database_of
 from gateway.cli.output import json_option, show_json
+from gateway.database import wait_for_database
 from gateway.demo.setup import prepare_demo
 from gateway.lifespan import open_house, relay_settings
 from gateway.relay import open_relay
@@ -97,6 +98,9 @@ def _serve(instance: Instance, address: socket.socket, ready: Callable[[], None]
     async def main() -> None:
         async with stop_signal() as stopped:
             urls, environ = instance.urls(), environment()
+            await wait_for_database(urls.database, stopped)
+            if stopped.is_set():
+                return
             async with (
                 open_house(instance.settings, urls, environ) as house,
                 serving(

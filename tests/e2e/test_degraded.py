@@ -163,12 +163,6 @@ async def test_without_the_relay_events_wait_and_screens_say_so(house: House) ->
     check_exactly_once(await events_until_quiet(house.nats.url))
 
 
-@pytest.fixture
-def own_postgres() -> Iterator[engines.PostgresServer]:
-    with engines.needed(), engines.running_postgres() as server:
-        yield server
-
-
 async def test_without_the_database_nothing_is_acknowledged(
     tmp_path: Path,
     own_redis: RedisServer,
