@@ -22,7 +22,8 @@ def test_half_a_minute_of_faults_violates_nothing(
     with needed():
         outcome = asyncio.run(storm_once(plan, tmp_path))
     assert outcome.violations == []
-    assert outcome.lost > 0
+    deliveries = sum(1 + len(letter.again_s) for letter in plan.letters)
+    assert outcome.attempts > deliveries, "no fault reached a sender: nothing had to be repeated"
     assert outcome.orders > 200
     assert len({fault.what for fault in plan.faults}) > 5
 

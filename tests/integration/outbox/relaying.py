@@ -23,7 +23,7 @@ from store.engine import Database
 IDS = IdFactory()
 PARTITIONS = 4
 WITHIN_S = 20.0
-_PART, _PART_S = 1_000, 20.0
+_PART, _PART_S, _READER_S = 1_000, 20.0, 300.0
 
 
 class ShiftedClock(SystemClock):
@@ -164,6 +164,7 @@ async def stored(url: str) -> list[Msg]:
                     filter_subject=SUBJECTS,
                     deliver_policy=DeliverPolicy.ALL,
                     ack_policy=AckPolicy.NONE,
+                    inactive_threshold=_READER_S,  # a busy machine may pause longer than 5 s
                 ),
             )
         ).num_pending or 0
