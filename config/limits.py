@@ -17,7 +17,7 @@ SHUTDOWN_S: Final = 15
 
 # Batch
 QUEUE_MESSAGES_MAX: Final = 4096
-QUEUE_WAIT_S: Final = 2.0
+ANSWER_WITHIN_S: Final = 2.0
 """Of all providers whose patience is known, the least patient (eBay) waits 3 s for its answer."""
 BATCH_MESSAGES_MAX: Final = 256
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024

@@ -10,11 +10,11 @@ import msgspec
 
 from config.errors import Misconfigured
 from config.limits import (
+    ANSWER_WITHIN_S,
     BODY_BYTES_MAX,
     PARTITIONS,
     PARTITIONS_MAX,
     QUEUE_MESSAGES_MAX,
-    QUEUE_WAIT_S,
     REFUSALS_PER_S,
 )
 
@@ -33,8 +33,8 @@ class GatewaySettings(_Section, frozen=True, kw_only=True):
     port: Port = 8080
     body_bytes_max: Annotated[int, msgspec.Meta(ge=1024)] = BODY_BYTES_MAX
     queue_messages_max: Annotated[int, msgspec.Meta(ge=1)] = QUEUE_MESSAGES_MAX
-    queue_wait_max_s: Annotated[float, msgspec.Meta(gt=0)] = QUEUE_WAIT_S
-    """While a message has waited so long for its batch, no other is taken: they get 503."""
+    answer_within_s: Annotated[float, msgspec.Meta(gt=0)] = ANSWER_WITHIN_S
+    """As many webhooks are taken at once as are answered within this time; the others get 503."""
     allowed_origins: tuple[str, ...] = ()
     """Origins besides our own that may open `/v1/stream`, exactly as the browser sends them."""
     refusals_per_s: Annotated[float, msgspec.Meta(ge=0)] = REFUSALS_PER_S

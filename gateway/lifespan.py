@@ -114,7 +114,7 @@ async def open_house(
             batch,
             clock,
             messages_max=settings.gateway.queue_messages_max,
-            wait_max_s=settings.gateway.queue_wait_max_s,
+            answer_s=settings.gateway.answer_within_s,
         )
         http = open_outbound()
         stack.push_async_callback(http.aclose)

@@ -93,6 +93,8 @@ class Webhooks:
         self, source: SourceId, scope: HTTPScope, receive: Receive
     ) -> tuple[Answer, str]:
         method = str(scope["method"])
+        if method == "POST":  # a refusal must cost little when there are many: nothing is read yet
+            self._intake.check_room()
         headers = headers_of(scope)
         body = await read_body(receive, headers, self._body_bytes_max)
         request = Request(
@@ -106,7 +108,6 @@ class Webhooks:
             return _handshake(self._channels.get(source), request), "handshake"
         if method != "POST":
             raise NotFound("webhooks are sent with POST")
-        self._intake.check_room()  # before the work: a refusal must cost little when there are many
         channel = await self._verified(source, request, address_of(scope["client"]))
         if rates := self._limited.get(source):
             rates.take(source)

@@ -14,6 +14,7 @@ from config.errors import Overloaded, Unavailable
 from config.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
 from handlers.batch import Settled
 from handlers.message import Message, Outcome
+from handlers.room import Room
 
 
 class Batches(Protocol):
@@ -43,20 +44,20 @@ class _Waiting(NamedTuple):
 class Intake:
     """Takes messages one by one and gives each its own outcome after its batch is committed.
 
-    The queue is bounded in number, and in time: while the oldest has waited `wait_max_s`, who comes now
-    would wait as long, and is refused. So who is taken is answered in time at any load (the
-    rule of CoDel, RFC 8289, that the time in a queue tells of overload and its length does not).
+    The queue is bounded in number, and what is under way is bounded so that it is answered within
+    `answer_s` (see `Room`). While the oldest has waited as long for a batch that is slower than any
+    before, who comes now would wait longer, and is refused as well.
     """
 
-    def __init__(
-        self, batch: Batches, clock: Clock, *, messages_max: int, wait_max_s: float
-    ) -> None:
-        """Take the batch runner, the clock and the bounds of the queue."""
+    def __init__(self, batch: Batches, clock: Clock, *, messages_max: int, answer_s: float) -> None:
+        """Take the batch runner, the clock and the bounds: messages that wait, seconds to an answer."""
         self._batch = batch
         self._clock = clock
         self._messages_max = messages_max
-        self._wait_max_s = wait_max_s
+        self._answer_s = answer_s
+        self._room = Room(messages_max + BATCH_MESSAGES_MAX, answer_s)
         self._queue: deque[_Waiting] = deque()
+        self._running = 0
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -65,12 +66,14 @@ class Intake:
         """Return how many messages wait for their batch."""
         return len(self._queue)
 
+    @property
+    def under_way(self) -> int:
+        """Return how many messages wait, or are in the batch that runs."""
+        return len(self._queue) + self._running
+
     def check_room(self) -> None:
         """Raise Overloaded where a message would be refused now; it need not even be looked at then."""
-        if not self._queue:
-            return
-        waited_s = self._clock.monotonic() - self._queue[0].since
-        if len(self._queue) >= self._messages_max or waited_s > self._wait_max_s:
+        if self._is_full() or not self._room.has(self.under_way):
             raise Overloaded
 
     async def submit(self, message: Message) -> Outcome:
@@ -93,8 +96,11 @@ class Intake:
         """Drain the queue into batches until `close`; then what was taken is finished."""
         while await self._is_any():
             batch = list(self._drain())
+            self._running = len(batch)
             crash.here("intake.taken")
             settled = await self._batch.run([one.message for one in batch])
+            self._running = 0
+            self._room.learn(self._clock.monotonic() - batch[0].since)
             for one, result in zip(batch, settled, strict=True):
                 _settle(one.outcome, result)
 
@@ -111,6 +117,13 @@ class Intake:
             self._changed.clear()
             await self._changed.wait()
         return True
+
+    def _is_full(self) -> bool:
+        """Tell whether too many wait for a batch, or one has waited too long for it."""
+        if not self._queue:
+            return False
+        waited_s = self._clock.monotonic() - self._queue[0].since
+        return len(self._queue) >= self._messages_max or waited_s > self._answer_s
 
     def _drain(self) -> Iterator[_Waiting]:
         """Take the oldest, and those behind it as far as they fit into one batch."""

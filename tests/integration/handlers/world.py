@@ -125,7 +125,7 @@ class World:
     @asynccontextmanager
     async def intake(self, batch: Batch | None = None, queue: int = 4096) -> AsyncIterator[Intake]:
         """Run an intake; at the end it is closed and drained."""
-        intake = Intake(batch or self.batch, self.clock, messages_max=queue, wait_max_s=60)
+        intake = Intake(batch or self.batch, self.clock, messages_max=queue, answer_s=60)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(intake.run())
             try:

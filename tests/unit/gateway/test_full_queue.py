@@ -64,7 +64,7 @@ async def _status(intake: Intake, channel: Any) -> int:
 
 
 async def test_a_full_queue_refuses_before_anything_is_verified() -> None:
-    intake = Intake(Echo(), SystemClock(), messages_max=1, wait_max_s=60)
+    intake = Intake(Echo(), SystemClock(), messages_max=1, answer_s=60)
     channel = Verifying()
     assert await _status(intake, channel) == 401
     async with asyncio.TaskGroup() as tasks:

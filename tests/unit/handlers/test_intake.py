@@ -44,9 +44,9 @@ def message(name: str, key: str = "", size: int = 1) -> Message:
 
 
 def opened(
-    batch: Echo, clock: Clock | None = None, *, messages_max: int = 10_000, wait_max_s: float = 60
+    batch: Echo, clock: Clock | None = None, *, messages_max: int = 10_000, answer_s: float = 60
 ) -> Intake:
-    return Intake(batch, clock or SystemClock(), messages_max=messages_max, wait_max_s=wait_max_s)
+    return Intake(batch, clock or SystemClock(), messages_max=messages_max, answer_s=answer_s)
 
 
 async def _run(intake: Intake, *messages: Message) -> list[Outcome | BaseException]:
@@ -109,7 +109,7 @@ async def test_a_full_queue_refuses_and_accepts_nothing() -> None:
 
 async def test_while_the_oldest_has_waited_too_long_nobody_else_is_taken() -> None:
     clock = FakeClock()
-    intake = opened(Echo(), clock, wait_max_s=2)
+    intake = opened(Echo(), clock, answer_s=2)
     async with asyncio.TaskGroup() as tasks:
         for name, wait_s in (("a", 1.5), ("b", 1.0)):
             tasks.create_task(intake.submit(message(name)))
@@ -127,6 +127,35 @@ async def test_while_the_oldest_has_waited_too_long_nobody_else_is_taken() -> No
         intake.close()
         await draining
     assert intake.waiting == 0
+
+
+class Slow(Echo):
+    """Takes a tenth of a second for each message."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    async def run(self, messages: list[Message]) -> list[Outcome | Exception]:
+        self.clock.forward(0.1 * len(messages))
+        return await super().run(messages)
+
+
+async def test_after_late_answers_fewer_are_taken_at_once() -> None:
+    clock = FakeClock()
+    intake = opened(Slow(clock), clock, answer_s=4)
+    async with asyncio.TaskGroup() as tasks:
+        draining = tasks.create_task(intake.run())
+        late = [tasks.create_task(intake.submit(message(str(n)))) for n in range(80)]
+        await asyncio.wait(late)  # eight seconds, twice what they may take
+        for number in range(40):
+            tasks.create_task(intake.submit(message(f"again {number}")))
+        await asyncio.sleep(0)
+        assert intake.under_way == 40
+        with pytest.raises(Overloaded):
+            intake.check_room()
+        intake.close()
+        await draining
 
 
 async def test_after_closing_nothing_is_taken() -> None:

@@ -1,0 +1,74 @@
+"""Room: who takes too long makes room for fewer, who is in time for a few more."""
+
+import pytest
+
+from handlers.room import LEAST, Room
+
+
+def filled(room: Room) -> int:
+    """Let come as many as there is room for; return how many that were."""
+    here = 0
+    while room.has(here):
+        here += 1
+    return here
+
+
+def test_at_first_there_is_room_for_the_most() -> None:
+    assert filled(Room(100, 1.0)) == 100
+
+
+@pytest.mark.parametrize(("longest_s", "left"), [(0.5, 100), (1.0, 100), (1.25, 80), (9.0, 50)])
+def test_answers_that_are_late_make_room_for_fewer_in_proportion(
+    longest_s: float, left: int
+) -> None:
+    room = Room(100, 1.0)
+    filled(room)
+    room.learn(longest_s)
+    assert filled(room) == left
+
+
+def test_what_counts_is_how_many_there_were_not_how_many_there_might_have_been() -> None:
+    room = Room(10_000, 1.0)
+    for here in range(60):
+        assert room.has(here)
+    room.learn(2.0)
+    assert filled(room) == 30
+
+
+def test_there_is_always_room_for_a_small_batch() -> None:
+    room = Room(100, 1.0)
+    for _ in range(20):
+        filled(room)
+        room.learn(60.0)
+    assert filled(room) == LEAST
+
+
+def test_room_grows_again_while_it_is_needed_up_to_the_most() -> None:
+    room = Room(100, 1.0)
+    filled(room)
+    room.learn(60.0)
+    bounds = []
+    for _ in range(20):
+        bounds.append(filled(room))
+        room.learn(0.1)
+    assert bounds[0] == 50
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == 100
+
+
+def test_room_that_nobody_asked_for_does_not_grow() -> None:
+    room = Room(100, 1.0)
+    filled(room)
+    room.learn(60.0)
+    for _ in range(20):
+        assert room.has(0)
+        room.learn(0.1)
+    assert filled(room) == 50
+
+
+def test_it_settles_where_answers_are_in_time() -> None:
+    room = Room(4096, 0.2)
+    for _ in range(400):
+        here = filled(room)
+        room.learn(0.02 + 0.002 * here)  # so many fit: 90
+    assert 80 <= filled(room) <= 100
