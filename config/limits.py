@@ -54,7 +54,8 @@ ROUTE_LOOP_MS_MAX: Final = 5.0
 ROUTE_BATCH_MS_MAX: Final = 2_000.0
 
 # Outbox and relay
-PARTITIONS: Final = 4
+PARTITIONS: Final = 1
+"""What a new database begins with: each one more costs the broker a sync for every turn of a relay."""
 PARTITIONS_MAX: Final = 32
 RELAY_BATCH_MAX: Final = 512
 RELAY_IDLE_S: Final = 0.25

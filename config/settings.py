@@ -12,7 +12,6 @@ from config.errors import Misconfigured
 from config.limits import (
     ANSWER_WITHIN_S,
     BODY_BYTES_MAX,
-    PARTITIONS,
     PARTITIONS_MAX,
     QUEUE_MESSAGES_MAX,
     REFUSALS_PER_S,
@@ -61,7 +60,8 @@ class NetworkSettings(_Section, frozen=True, kw_only=True):
 class RelaySettings(_Section, frozen=True, kw_only=True):
     """`[relay]`: how events leave; the number of partitions never changes on a live database."""
 
-    partitions: Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX)] = PARTITIONS
+    partitions: Annotated[int, msgspec.Meta(ge=1, le=PARTITIONS_MAX)] | None = None
+    """Over so many relays can share the work; None: what the database began with."""
 
 
 class SourceSettings(_Section, frozen=True, kw_only=True):

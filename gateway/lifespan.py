@@ -32,6 +32,7 @@ from handlers.intake import Intake
 from handlers.sources.channel import Channel
 from handlers.sweeper import Sweeper
 from outbox.nats_subscriber import NatsSubscriber
+from outbox.partitions import agree
 from routing.network import Network, parse
 from store.engine import Database
 from store.gate import RedisGate
@@ -102,7 +103,7 @@ async def open_house(
         stack.push_async_callback(subscriber.close)
         commits = _Commits(metrics, wake)
         batch = Batch(
-            store=SqlStore(database, settings.relay.partitions),
+            store=SqlStore(database, await agree(database, settings.relay.partitions)),
             gate=stock.patient,
             keeper=stock.keeper,
             directory=directory,

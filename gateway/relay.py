@@ -14,11 +14,15 @@ from store.engine import Database
 
 
 class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a relay needs to know; `store_bytes` is what the broker may store, 0 where we do not know."""
+    """What a relay needs to know.
+
+    `partitions` is None for as many as the database began with; `store_bytes` is what the broker may
+    store, 0 where we do not know.
+    """
 
     database: str
     nats: tuple[str, ...]
-    partitions: int
+    partitions: int | None = None
     store_bytes: int = 0
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config.clock import Clock, to_ms, to_us
 from config.errors import Conflict, Misconfigured
 from config.ids import IdFactory
-from config.limits import LEASE_S, OUTBOX_KEPT_S, RELAY_BATCH_MAX
+from config.limits import LEASE_S, OUTBOX_KEPT_S, PARTITIONS, RELAY_BATCH_MAX
 from outbox.lease_statements import (
     Lease,
     claim_batches,
@@ -34,6 +34,30 @@ BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 PRUNE_ROWS_MAX: Final = 1000
 
 
+async def agree(transactions: Transactions, wanted: int | None) -> int:
+    """Return the number of a database's partitions, which its first user decides once and for all.
+
+    All who write or relay its events ask, since one key's events must stay in one partition.
+
+    Raises:
+        Misconfigured: another number is wanted than the database began with.
+    """
+    try:
+        async with transactions.write() as connection:
+            count = await count_partitions(connection)
+            if count == 0:
+                count = wanted or PARTITIONS
+                await make_partitions(connection, count)
+    except Conflict:  # somebody else made them between our look and our insert
+        return await agree(transactions, wanted)
+    if wanted not in (None, count):
+        raise Misconfigured(
+            f"relay.partitions is {wanted}, but this database began with {count}; "
+            f"set it to {count}, or leave it out"
+        )
+    return count
+
+
 class Partitions:
     """The partitions as one relay sees them.
 
@@ -42,37 +66,27 @@ class Partitions:
     """
 
     def __init__(
-        self, transactions: Transactions, clock: Clock, ids: IdFactory, *, partitions: int
+        self,
+        transactions: Transactions,
+        clock: Clock,
+        ids: IdFactory,
+        *,
+        partitions: int | None = None,
     ) -> None:
         """Take a name of our own, which is new in every process."""
         self._transactions = transactions
         self._clock = clock
         self._ids = ids
-        self._partitions = partitions
+        self._wanted = partitions
+        self._partitions = partitions or PARTITIONS
         # Race: on PostgreSQL a stamp that waits for a row that is rewound sees that row anew, but what
         # is pending as it was before, so newer events would overtake those that were put back.
         self._stamping = asyncio.Lock()
         self.me = self._new_id()
 
     async def prepare(self) -> None:
-        """Make the rows of the partitions at the first use of a database.
-
-        Raises:
-            Misconfigured: the database was first used with another number of partitions.
-        """
-        try:
-            async with self._transactions.write() as connection:
-                count = await count_partitions(connection)
-                if count == 0:
-                    await make_partitions(connection, self._partitions)
-        except Conflict:  # another relay made them between our look and our insert
-            return await self.prepare()
-        if count not in (0, self._partitions):
-            raise Misconfigured(
-                f"relay.partitions is {self._partitions}, but this database began with {count}; "
-                f"set it to {count}"
-            )
-        return None
+        """Learn the number of partitions; errors as `agree`."""
+        self._partitions = await agree(self._transactions, self._wanted)
 
     async def refresh(self, busy: Collection[int]) -> tuple[list[Lease], bool]:
         """Renew our leases and move towards our fair share.

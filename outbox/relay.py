@@ -37,9 +37,9 @@ class Relay:
         clock: Clock,
         *,
         ids: IdFactory,
-        partitions: int,
+        partitions: int | None = None,
     ) -> None:
-        """Take the number of partitions that the database was first used with."""
+        """Take the number of partitions, where it must be that and no other."""
         self._clock = clock
         self._publisher = publisher
         self._partitions = Partitions(transactions, clock, ids, partitions=partitions)
@@ -65,7 +65,7 @@ class Relay:
         self._awake.set()
 
     async def prepare(self) -> None:
-        """Make the partitions' rows at the first use of a database.
+        """Learn the number of partitions; at its first use a database gets it.
 
         Raises:
             Misconfigured: another number of partitions than the database's.

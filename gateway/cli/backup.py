@@ -17,6 +17,7 @@ from gateway.cli.output import json_option, show_json
 from gateway.database import open_database
 from gateway.engines.embedded import sqlite_url
 from gateway.engines.folder import DataFolder
+from outbox.partitions import agree
 from store import backup
 from store.migrate import migrate
 
@@ -132,7 +133,7 @@ async def _renew(url: str, instance: Instance, clock: Clock) -> str:
     await migrate(url)
     crash.here("restore.migrated")
     async with open_database(url) as database:
-        partitions = instance.settings.relay.partitions
+        partitions = await agree(database, instance.settings.relay.partitions)
         return (await backup.renew(database, clock, IdFactory(), partitions=partitions)).id
 
 

@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 
 from config import log
-from config.errors import Misconfigured
+from config.errors import ImvError, Misconfigured
 from config.settings import environment
 from gateway.app import create_app
 from gateway.cli.instance import Instance, find_instance, instance_options
@@ -182,5 +182,18 @@ def _tell(ready: Ready, *, as_json: bool, demo: bool) -> None:
 
 
 def _run(main: Callable[[], Any]) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    except BaseExceptionGroup as group:
+        raise _reason(group) or group from None
+
+
+def _reason(group: BaseExceptionGroup[BaseException]) -> ImvError | None:
+    """Return the first error of ours that ended a role, out of the task groups around it."""
+    for failure in group.exceptions:
+        if isinstance(failure, ImvError):
+            return failure
+        if isinstance(failure, BaseExceptionGroup) and (found := _reason(failure)):
+            return found
+    return None

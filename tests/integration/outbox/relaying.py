@@ -113,7 +113,7 @@ def a_relay(
     publisher: Publisher,
     clock: ShiftedClock = CLOCK,
     *,
-    partitions: int = PARTITIONS,
+    partitions: int | None = PARTITIONS,
 ) -> Relay:
     return Relay(database, publisher, clock, ids=IDS, partitions=partitions)
 

@@ -9,12 +9,13 @@ import pytest
 from nats.js.errors import NotFoundError
 from sqlalchemy import select
 
+from config import limits
 from config.errors import Misconfigured
 from gateway.engines.nats import NatsServer
 from outbox.event import STREAM, SUBJECTS, Event
 from outbox.message import Batch
 from outbox.nats_publisher import NatsPublisher
-from outbox.partitions import Partitions
+from outbox.partitions import Partitions, agree
 from outbox.statements import insert_events
 from outbox.stream import StreamOptions
 from outbox.table import relay_partition
@@ -321,6 +322,27 @@ async def test_another_number_of_partitions_is_refused(
     with pytest.raises(ExceptionGroup) as raised:
         await a_relay(database, publisher, partitions=PARTITIONS + 1).run()
     assert raised.group_contains(Misconfigured, match="set it to 4")
+
+
+async def test_a_database_keeps_the_number_of_partitions_that_its_first_user_wanted(
+    database: Database, publisher: NatsPublisher, nats_url: str
+) -> None:
+    assert await agree(database, PARTITIONS) == PARTITIONS
+    assert await agree(database, None) == PARTITIONS
+    events = events_of(8, range(5))
+    relay = a_relay(database, publisher, partitions=None)
+    async with running(relay):
+        await commit(database, events, relay)
+        await drained(database)
+    await assert_each_once_in_order(nats_url, events)
+
+
+async def test_whoever_asks_first_gets_one_number_for_all(database: Database) -> None:
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(agree(database, None)) for _ in range(5)]
+    assert {task.result() for task in asked} == {limits.PARTITIONS}
+    with pytest.raises(Misconfigured, match=r"set it to 1, or leave it out"):
+        await agree(database, 2)
 
 
 async def test_a_batch_is_bounded_by_its_bytes(
