@@ -1,6 +1,8 @@
 """The application: routes, pages, problems, and what every request gets around it."""
 
-from collections.abc import Sequence
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import uuid4
 
@@ -31,6 +33,7 @@ from gateway.pages.routes import pages
 from gateway.problems import on_defect, on_http_exception, on_imv_error
 from gateway.rates import Rates, address_of
 from gateway.security import COOKIE, CSRF_COOKIE, csrf_of
+from gateway.serving import serving
 from gateway.stream.routes import sse_route, websocket_route
 from gateway.webhooks import WEBHOOKS, Webhooks
 
@@ -46,7 +49,22 @@ _SECURITY_HEADERS: Final = (
 _SESSION_S: Final = 12 * 3600
 
 
-def create_app(house: House) -> ASGIApp:
+@asynccontextmanager
+async def serving_house(house: House, address: socket.socket) -> AsyncIterator[None]:
+    """Serve an open house while the context is open; screens hear of its end first."""
+    webhooks = webhooks_of(house)
+    proxies = house.settings.gateway.trusted_proxies
+    async with serving(
+        create_app(house, webhooks),
+        address,
+        house.hub.shutdown,
+        trusted_proxies=proxies,
+        door=webhooks.door,
+    ):
+        yield
+
+
+def create_app(house: House, webhooks: Webhooks) -> ASGIApp:
     """Return the ASGI application over an open house."""
     app = Litestar(
         route_handlers=_routes(house),
@@ -64,7 +82,12 @@ def create_app(house: House) -> ASGIApp:
         request_max_body_size=BODY_BYTES_MAX,
         logging_config=None,
     )
-    webhooks = Webhooks(
+    return _surrounded(_before(webhooks, app))
+
+
+def webhooks_of(house: House) -> Webhooks:
+    """Return the way in for webhooks."""
+    return Webhooks(
         channels=house.channels,
         intake=house.intake,
         clock=house.clock,
@@ -74,7 +97,6 @@ def create_app(house: House) -> ASGIApp:
         limited=_limited(house),
         body_bytes_max=house.settings.gateway.body_bytes_max,
     )
-    return _surrounded(_before(webhooks, app))
 
 
 def _limited(house: House) -> dict[SourceId, Rates]:

@@ -5,6 +5,8 @@ import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from litestar.types import ASGIApp
@@ -12,7 +14,7 @@ from litestar.types import ASGIApp
 from config.errors import Misconfigured
 from config.limits import SHUTDOWN_S
 from gateway.stream.transport import websocket_options
-from gateway.transport import EdgeProtocol
+from gateway.transport import Door, EdgeProtocol
 
 _BACKLOG = 2048
 _START_LOOK_S = 0.005
@@ -48,11 +50,13 @@ async def serving(
     *,
     trusted_proxies: Sequence[str] = (),
     protocol: type[EdgeProtocol] = EdgeProtocol,
+    door: Door | None = None,
 ) -> AsyncIterator[None]:
     """Serve while the context is open; at its end take no more and finish what is under way.
 
     A farewell is awaited first, so that screens hear from us before their sockets close. Forwarded
-    headers count only when they come from a trusted proxy. A protocol may have other deadlines.
+    headers count only when they come from a trusted proxy. A protocol may have other deadlines; a door
+    decides about each request before it is read.
     """
     config = uvicorn.Config(
         app,
@@ -62,7 +66,7 @@ async def serving(
         lifespan="off",
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
-        http=protocol,
+        http=cast("Any", partial(protocol, door=door)),  # uvicorn calls it, whatever it is
         timeout_graceful_shutdown=SHUTDOWN_S,
         **websocket_options(),
     )

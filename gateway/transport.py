@@ -1,6 +1,7 @@
 """The HTTP transport: uvicorn's httptools, with a bound on a request's head and on its receipt."""
 
 from asyncio import TimerHandle, Transport
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
@@ -10,6 +11,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from config.errors import HeadTooLarge, ImvError, TooSlow, Unreadable
 from config.limits import HEAD_RECEIPT_S, HEADER_BYTES_MAX, HEADER_COUNT_MAX, UNREAD_S
 from gateway.problems import problem_of
+
+Door = Callable[[bytes, bytes], ImvError | None]
+"""Takes a request's method and address; returns why it is turned away, None where it may come in."""
 
 _LINE_BYTES: Final = len(b": \r\n")
 
@@ -21,6 +25,9 @@ class EdgeProtocol(HttpToolsProtocol):
     again after each answer, whatever drips in then: nobody keeps a socket without asking something.
     What comes behind a body (trailers) is bounded as well, and never becomes a header: a proxy that
     takes a header away would not see it there.
+
+    Who is turned away at the door is answered from the head alone: nothing is made for such a request,
+    its body is not kept, and the connection stays.
     """
 
     head_receipt_s: float = HEAD_RECEIPT_S
@@ -34,6 +41,12 @@ class EdgeProtocol(HttpToolsProtocol):
     _fed_bytes = 0
     _refusal: ImvError | None = None
     _last_word: ImvError | None = None
+    _turned_away = False
+
+    def __init__(self, *arguments: Any, door: Door | None = None, **options: Any) -> None:
+        """Take uvicorn's arguments, and who decides about a request before it is read."""
+        super().__init__(*arguments, **options)
+        self._door = door
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Expect a head soon."""
@@ -58,6 +71,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Begin to count; httptools calls this at a request's first byte."""
         super().on_message_begin()
         self._in_head, self._begun, self._head_bytes = True, True, 0
+        self._turned_away = False
         self._expect_a_head()
 
     def on_url(self, url: bytes) -> None:
@@ -83,17 +97,22 @@ class EdgeProtocol(HttpToolsProtocol):
             self._stop(Unreadable("a request names its host once"))
         self._in_head, self._begun, self._fed_bytes = False, False, 0
         self._expect_nothing()
-        super().on_headers_complete()
+        if refusal := self._refusal_at_the_door():
+            self._turn_away(refusal)
+        else:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Begin to count anew: bodies have bounds of their own."""
         self._fed_bytes = 0
-        super().on_body(body)
+        if not self._turned_away:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Begin to count anew."""
         self._fed_bytes = 0
-        super().on_message_complete()
+        if not self._turned_away:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Give what comes next its deadline, the rest of a body that nobody waits for included."""
@@ -118,6 +137,20 @@ class EdgeProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words say less
         """Answer what the parser refused, or what stopped it, as a problem."""
         self._refuse(self._refusal or Unreadable("this is not an HTTP request; check its form"))
+
+    def _refusal_at_the_door(self) -> ImvError | None:
+        """Ask the door, unless an earlier request is to be answered first, or it is no plain one."""
+        is_first = self.cycle is None or self.cycle.response_complete
+        if self._door is None or not is_first or self.parser.should_upgrade():
+            return None
+        return self._door(self.parser.get_method(), self.url)
+
+    def _turn_away(self, refusal: ImvError) -> None:
+        """Answer and forget the request; its body, if one comes, goes by unread."""
+        self._turned_away = True
+        stays = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        self._answer(refusal, closes=not stays)
+        self.on_response_complete()
 
     def _stop(self, refusal: ImvError) -> None:
         """End the parsing; httptools turns an error of a callback into one of its own."""
@@ -150,15 +183,20 @@ class EdgeProtocol(HttpToolsProtocol):
             self._last_word = refusal
             self._expect_nothing()
             return
+        self._answer(refusal, closes=True)
+
+    def _answer(self, refusal: ImvError, *, closes: bool) -> None:
+        """Write a refusal as a problem."""
         request_id = uuid4().hex
         status, body, headers = problem_of(refusal, request_id)
         more: dict[str, Any] = {
             **headers,
             "x-request-id": request_id,
             "content-length": len(body),
-            "connection": "close",
+            "connection": "close" if closes else "keep-alive",
         }
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
         lines += [f"{name}: {value}" for name, value in more.items()]
         self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
-        self.transport.close()
+        if closes:
+            self.transport.close()

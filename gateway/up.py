@@ -12,7 +12,7 @@ import uvloop
 from config.clock import to_ms, to_us
 from config.log import get_log
 from config.settings import Settings
-from gateway.app import create_app
+from gateway.app import serving_house
 from gateway.demo.traffic import Demo
 from gateway.engines.child import Child
 from gateway.engines.embedded import running_engines
@@ -22,7 +22,7 @@ from gateway.lifespan import House, open_house, relay_settings
 from gateway.relay import RelaySettings, open_relay
 from gateway.running import Running, remove_running, write_running
 from gateway.security import OPERATOR
-from gateway.serving import listen, serving
+from gateway.serving import listen
 from gateway.signals import stop_signal
 from gateway.urls import url_of
 from store.migrate import migrate
@@ -76,12 +76,7 @@ def up(
                 async with open_house(settings, urls, environ, wake=relay.wake) as house:
                     token = await _first_token(house)
                     credential = await _credential(house)
-                    server = serving(
-                        create_app(house),
-                        address,
-                        house.hub.shutdown,
-                        trusted_proxies=settings.gateway.trusted_proxies,
-                    )
+                    server = serving_house(house, address)
                     async with server, _kept_alive(*engines.children, relay):
                         write_running(folder.path, Running(http, nats, credential, os.getpid()))
                         tell(Ready(http=http, nats=nats, data=str(folder.path), token=token))

@@ -15,7 +15,7 @@ from litestar.types import HTTPScope, Receive, Scope, Send
 
 from config import crash
 from config.clock import Clock, to_ms
-from config.errors import ImvError, NotFound, Unauthenticated, Unreadable
+from config.errors import ImvError, NotFound, Overloaded, Unauthenticated, Unreadable
 from config.ids import IdFactory, MessageId, SourceId
 from config.log import get_log
 from gateway.bodies import check_depth, headers_of, read_body, trace_of
@@ -29,6 +29,8 @@ from handlers.sources.channel import Answer, Channel, Decoded, Request
 
 _log = get_log("edge")
 WEBHOOKS: Final = "/webhooks/"
+_TARGET: Final = WEBHOOKS.encode()
+_UNKNOWN: Final = SourceId("unknown")
 _STATUS: Final = {"accepted": 202, "parked": 202, "quarantined": 202}
 _SECRET: Final = ("authorization", "cookie", "signature", "hmac", "token")
 _HANDSHAKES: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -68,6 +70,19 @@ class Webhooks:
         self._limited = limited
         self._body_bytes_max = body_bytes_max
 
+    def door(self, method: bytes, target: bytes) -> ImvError | None:
+        """Return why a request would be refused whatever it says; see `gateway.transport.Door`.
+
+        A refusal must cost little when there are many, so this is asked before anything is read.
+        """
+        if method != b"POST" or not target.startswith(_TARGET) or self._intake.has_room():
+            return None
+        source = SourceId(target.removeprefix(_TARGET).partition(b"?")[0].decode("latin-1"))
+        refusal = Overloaded()
+        known = source if source in self._channels else _UNKNOWN
+        self._metrics.webhook(known, refusal.slug, 0.0)
+        return refusal
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error of ours becomes a problem, a defect a bare 500."""
         http = cast("HTTPScope", scope)  # chosen for HTTP only
@@ -75,7 +90,7 @@ class Webhooks:
         source = SourceId(path.removeprefix(WEBHOOKS).strip("/"))
         request_id = str(scope.get("state", {}).get("request_id", ""))
         started = self._clock.monotonic()
-        known = source if source in self._channels else SourceId("unknown")
+        known = source if source in self._channels else _UNKNOWN
         try:
             answer, outcome = await self._answer(source, http, receive)
         except Exception as failure:  # noqa: BLE001 - a defect is answered, and shown in the log only
@@ -93,8 +108,6 @@ class Webhooks:
         self, source: SourceId, scope: HTTPScope, receive: Receive
     ) -> tuple[Answer, str]:
         method = str(scope["method"])
-        if method == "POST":  # a refusal must cost little when there are many: nothing is read yet
-            self._intake.check_room()
         headers = headers_of(scope)
         body = await read_body(receive, headers, self._body_bytes_max)
         request = Request(

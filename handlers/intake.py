@@ -71,10 +71,9 @@ class Intake:
         """Return how many messages wait, or are in the batch that runs."""
         return len(self._queue) + self._running
 
-    def check_room(self) -> None:
-        """Raise Overloaded where a message would be refused now; it need not even be looked at then."""
-        if self._is_full() or not self._room.has(self.under_way):
-            raise Overloaded
+    def has_room(self) -> bool:
+        """Tell whether a message would be taken now; where not, it need not even be looked at."""
+        return not self._is_full() and self._room.has(self.under_way)
 
     async def submit(self, message: Message) -> Outcome:
         """Wait for the message's outcome; a caller that gives up changes nothing.
@@ -85,7 +84,8 @@ class Intake:
         """
         if self._closed:
             raise Unavailable("the gateway is stopping; send it again")
-        self.check_room()
+        if not self.has_room():
+            raise Overloaded
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(message, outcome, self._clock.monotonic()))
         self._changed.set()

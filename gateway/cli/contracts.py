@@ -14,7 +14,7 @@ from config import log
 from config.errors import Misconfigured
 from config.settings import Settings
 from gateway import asyncapi
-from gateway.app import create_app
+from gateway.app import create_app, webhooks_of
 from gateway.cli.output import json_option, show_json
 from gateway.lifespan import open_house
 from gateway.urls import Urls
@@ -77,7 +77,9 @@ async def openapi() -> dict[str, Any]:
         # Nobody is at these addresses, and nothing of the document comes from there.
         urls = Urls(database, f"unix://{folder}/redis.sock", ("nats://127.0.0.1:9",))
         async with open_house(Settings(), urls, {}, relay=False) as house:
-            app: Any = create_app(house)  # the two libraries name ASGI differently
+            app: Any = create_app(
+                house, webhooks_of(house)
+            )  # the two libraries name ASGI differently
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://imv") as http:
                 answer = await http.get("/schema", follow_redirects=True)

@@ -13,7 +13,7 @@ import uvloop
 from config import log
 from config.errors import ImvError, Misconfigured
 from config.settings import environment
-from gateway.app import create_app
+from gateway.app import serving_house
 from gateway.cli.instance import Instance, find_instance, instance_options
 from gateway.cli.offline import database_of
 from gateway.cli.output import json_option, show_json
@@ -21,7 +21,7 @@ from gateway.database import wait_for_database
 from gateway.demo.setup import prepare_demo
 from gateway.lifespan import open_house, relay_settings
 from gateway.relay import open_relay
-from gateway.serving import listen, serving
+from gateway.serving import listen
 from gateway.signals import stop_signal
 from gateway.up import Ready, up
 from gateway.urls import url_of
@@ -103,12 +103,7 @@ def _serve(instance: Instance, address: socket.socket, ready: Callable[[], None]
                 return
             async with (
                 open_house(instance.settings, urls, environ) as house,
-                serving(
-                    create_app(house),
-                    address,
-                    house.hub.shutdown,
-                    trusted_proxies=instance.settings.gateway.trusted_proxies,
-                ),
+                serving_house(house, address),
             ):
                 ready()
                 await stopped.wait()

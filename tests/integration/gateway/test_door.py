@@ -1,0 +1,118 @@
+"""Who is turned away at the door: answered at once, on a connection that stays."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from litestar.types import Receive, Scope, Send
+
+from config.errors import ImvError, Overloaded
+from gateway.serving import listen, serving
+
+_PATIENCE_S = 10.0
+_PIECE = b"x" * 65536
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the path, a moment later where it says so."""
+    await receive()
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.1)
+    body = scope["path"].encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def door(method: bytes, target: bytes) -> ImvError | None:
+    return Overloaded() if (method, target) == (b"POST", b"/full") else None
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Streams]:
+    address = listen("127.0.0.1", 0)
+    async with serving(app, address, door=door):
+        reader, writer = await asyncio.open_connection(*address.getsockname()[:2])
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                yield reader, writer
+        finally:
+            writer.transport.abort()
+
+
+def request(target: str, *lines: str, body: bytes = b"", version: str = "1.1") -> bytes:
+    method = "POST" if target == "/full" else "GET"
+    head = [f"{method} {target} HTTP/{version}", "host: imv", f"content-length: {len(body)}"]
+    return "\r\n".join([*head, *lines, "", ""]).encode() + body
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+    return head, await reader.readexactly(int(length))
+
+
+async def test_who_is_turned_away_learns_when_to_come_again_and_keeps_the_connection() -> None:
+    async with connected() as (reader, writer):
+        for _ in range(3):
+            writer.write(request("/full", body=b"{}"))
+            head, body = await answer(reader)
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: " in head
+            assert b"connection: keep-alive" in head
+            assert b"urn:imv:problem:overloaded" in body
+            writer.write(request("/well"))
+            assert (await answer(reader))[1] == b"/well"
+
+
+async def test_a_body_that_comes_after_the_answer_goes_by_and_is_not_the_next_request() -> None:
+    async with connected() as (reader, writer):
+        head, body = request("/full", body=_PIECE * 4)[: -len(_PIECE) * 4], _PIECE * 4
+        writer.write(head)
+        assert (await answer(reader))[0].startswith(b"HTTP/1.1 503 ")
+        for start in range(0, len(body), len(_PIECE)):
+            writer.write(body[start : start + len(_PIECE)])
+            await writer.drain()
+        writer.write(request("/well"))
+        assert (await answer(reader))[1] == b"/well"
+
+
+async def test_a_body_in_chunks_goes_by_as_well() -> None:
+    async with connected() as (reader, writer):
+        writer.write(b"POST /full HTTP/1.1\r\nhost: imv\r\ntransfer-encoding: chunked\r\n\r\n")
+        assert (await answer(reader))[0].startswith(b"HTTP/1.1 503 ")
+        writer.write(b"5\r\nhello\r\n0\r\n\r\n" + request("/well"))
+        assert (await answer(reader))[1] == b"/well"
+
+
+@pytest.mark.parametrize(
+    ("lines", "version"), [(("connection: close",), "1.1"), ((), "1.0")], ids=["asked", "1.0"]
+)
+async def test_a_connection_that_does_not_stay_is_closed_after_the_answer(
+    lines: tuple[str, ...], version: str
+) -> None:
+    async with connected() as (reader, writer):
+        writer.write(request("/full", *lines, version=version))
+        head, _ = await answer(reader)
+        assert b"connection: close" in head
+        assert await reader.read() == b""
+
+
+async def test_answers_keep_the_order_of_their_requests() -> None:
+    async with connected() as (reader, writer):
+        writer.write(request("/slow") + request("/full", body=b"{}") + request("/well"))
+        bodies = [(await answer(reader))[1] for _ in range(3)]
+        assert bodies == [b"/slow", b"/full", b"/well"]  # the door is not asked out of turn
+        writer.write(request("/full", body=b"{}") + request("/well"))
+        assert b"overloaded" in (await answer(reader))[1]
+        assert (await answer(reader))[1] == b"/well"
+
+
+async def test_an_upgrade_is_not_answered_twice() -> None:
+    async with connected() as (reader, writer):
+        writer.write(request("/full", "connection: upgrade", "upgrade: something"))
+        head, body = await answer(reader)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert body == b"/full"
