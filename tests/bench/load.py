@@ -22,6 +22,8 @@ from tests.bench.rounds import percentile
 
 _TICK_S: Final = 0.001
 _GRACE_S: Final = 30.0
+_REST_S: Final = 0.1
+"""How long a sender that was refused rests, where no rate says when to send next."""
 _WRONG_TOLD: Final = 5
 _CLIENT_ERROR, _UNABLE, _OK = 400, 503, 200
 
@@ -240,6 +242,13 @@ class Drive:
         self.tally.answer(connection, status, head, body)
         connection.letter = None
         self._busy -= 1
+        if status == _UNABLE and not self._run.rate:
+            asyncio.get_running_loop().call_later(_REST_S, self._go_on, connection)
+            self._done.set()
+        else:
+            self._go_on(connection)
+
+    def _go_on(self, connection: Connection) -> None:
         self._idle.append(connection)
         if not (self._send_due() if self._run.rate else self._send_next()):
             self._done.set()
