@@ -100,7 +100,7 @@ class Intake:
             crash.here("intake.taken")
             settled = await self._batch.run([one.message for one in batch])
             self._running = 0
-            self._room.learn(self._clock.monotonic() - batch[0].since)
+            self._room.learn(batch[0].since, self._clock.monotonic(), len(self._queue))
             for one, result in zip(batch, settled, strict=True):
                 _settle(one.outcome, result)
 

@@ -12,8 +12,9 @@ class Room:
     """A bound on what is under way that learns from how long answers took.
 
     Additive increase and multiplicative decrease, as TCP finds its window (Chiu and Jain, 1989): an
-    answer that came too late makes room for fewer, in proportion; answers in time while somebody was
-    refused make room for a few more. A time and no number is what senders know (RFC 8289 on queues).
+    answer that came too late makes room for fewer, in proportion, and once for all who came before
+    it shrank; answers in time while somebody was refused make room for a few more. A time and no
+    number is what senders know (RFC 8289 on queues).
     """
 
     def __init__(self, most: int, answer_s: float) -> None:
@@ -23,6 +24,7 @@ class Room:
         self._bound = float(most)
         self._peak = 0
         self._refused = False
+        self._shrank_at = 0.0
 
     def has(self, under_way: int) -> bool:
         """Tell whether one more may come to those that are under way."""
@@ -32,11 +34,14 @@ class Room:
         self._peak = max(self._peak, under_way + 1)
         return True
 
-    def learn(self, longest_s: float) -> None:
-        """Hear how long the slowest answer of a batch took, from its coming."""
-        if longest_s > self._answer_s:
-            shrink = max(self._answer_s / longest_s, _SHRINK_MOST)
+    def learn(self, came: float, answered: float, left: int) -> None:
+        """Hear of a batch: when its first message came and is answered (seconds), how many are left."""
+        took_s = answered - came
+        if took_s <= self._answer_s:
+            if self._refused:
+                self._bound = min(self._most, self._bound * (1 + _GROWTH) + 1)
+        elif came >= self._shrank_at:
+            shrink = max(self._answer_s / took_s, _SHRINK_MOST)
             self._bound = max(LEAST, min(self._bound, self._peak) * shrink)
-        elif self._refused:
-            self._bound = min(self._most, self._bound * (1 + _GROWTH) + 1)
-        self._peak, self._refused = 0, False
+            self._shrank_at = answered
+        self._peak, self._refused = left, False

@@ -12,13 +12,13 @@ from tests.bench.report import Finding, judged
 from tests.bench.rounds import alternate, middle, ratio
 from tests.bench.servers import gateway
 
-OF_FULL: Final = 0.7
+OF_FULL: Final = 0.5
 """Our own bound: a refusal is received and answered too, and takes its share of the processor."""
 OFFERED: Final = 2.0
 """So many times what the gateway takes is offered, steadily; senders that were refused wait."""
-ANSWER_S: Final = 0.2
-"""Within what time the gateway is set to answer what it takes; about what it needs at full load."""
-TAKEN_OF_FULL: Final = 2.5
+ANSWER_S: Final = 0.15
+"""Within what time the gateway is set to answer what it takes: the p99 that it has at full load."""
+TAKEN_OF_FULL: Final = 2.0
 """Our own bound: so many times the p99 at full load, for those who are taken."""
 _RATE: Final = 6000
 
