@@ -43,10 +43,10 @@ def test_answers_that_are_late_make_room_for_fewer_in_proportion(
 def test_what_counts_is_how_many_there_were_not_how_many_there_might_have_been() -> None:
     room = Room(10_000, 1.0)
     times = Times(room)
-    for here in range(60):
+    for here in range(80):
         assert room.has(here)
     times.batch(2.0)
-    assert filled(room) == 30
+    assert filled(room) == 40
 
 
 def test_there_is_always_room_for_a_small_batch() -> None:
@@ -72,15 +72,34 @@ def test_room_grows_again_while_it_is_needed_up_to_the_most() -> None:
     assert bounds[-1] == 100
 
 
-def test_room_that_nobody_asked_for_does_not_grow() -> None:
-    room = Room(100, 1.0)
+def test_room_that_nobody_is_refused_for_comes_back_with_time() -> None:
+    room = Room(1000, 1.0)
     times = Times(room)
     filled(room)
     times.batch(60.0)
     for _ in range(20):
         assert room.has(0)
-        times.batch(0.1)
-    assert filled(room) == 50
+        times.batch(0.5)
+    assert filled(room) == 1000
+
+
+def test_after_a_pause_there_is_room_for_the_most() -> None:
+    room = Room(1000, 1.0)
+    times = Times(room)
+    filled(room)
+    times.batch(60.0)
+    times.now += 100_000.0
+    times.batch(0.1)
+    assert filled(room) == 1000
+
+
+def test_few_are_not_late_for_their_number() -> None:
+    room = Room(1000, 1.0)
+    times = Times(room)
+    for here in range(LEAST):
+        assert room.has(here)
+    times.batch(60.0)
+    assert filled(room) == 1000
 
 
 def test_it_settles_where_answers_are_in_time() -> None:
@@ -93,14 +112,14 @@ def test_it_settles_where_answers_are_in_time() -> None:
 
 
 def test_what_came_before_it_shrank_does_not_shrink_it_again() -> None:
-    room = Room(100, 1.0)
+    room = Room(200, 1.0)
     filled(room)
     room.learn(10.0, 12.0, 60)
-    assert filled(room) == 50
+    assert filled(room) == 100
     room.learn(11.9, 14.0, 0)  # it waited for the slow one
-    assert filled(room) == 50
+    assert filled(room) == 100
     room.learn(12.0, 14.0, 0)
-    assert filled(room) == 25
+    assert filled(room) == 50
 
 
 def test_while_nobody_new_came_those_who_are_left_count() -> None:
