@@ -19,6 +19,10 @@ SHUTDOWN_S: Final = 15
 QUEUE_MESSAGES_MAX: Final = 4096
 ANSWER_WITHIN_S: Final = 2.0
 """Of all providers whose patience is known, the least patient (eBay) waits 3 s for its answer."""
+ROOM_MESSAGES_MIN: Final = 32
+"""So many messages are always taken at once: their number is not what makes them late."""
+ROOM_RECOVERY_S: Final = 10.0
+"""In which time room that nobody was refused for doubles."""
 BATCH_MESSAGES_MAX: Final = 256
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 BATCH_ATTEMPTS_MAX: Final = 8

@@ -34,17 +34,18 @@ class WayIn(Protocol):
 
 
 class _Waiting(NamedTuple):
-    """A message in the queue, who waits for it, and since when (monotonic seconds)."""
+    """A message in the queue, who waits for it, since when (monotonic seconds), and among how many."""
 
     message: Message
     outcome: asyncio.Future[Outcome]
     since: float
+    among: int
 
 
 class Intake:
     """Takes messages one by one and gives each its own outcome after its batch is committed.
 
-    The queue is bounded in number, and what is under way is bounded so that it is answered within
+    The queue is bounded in number, and what is under way so that most of it is answered within
     `answer_s` (see `Room`). While the oldest has waited as long for a batch that is slower than any
     before, who comes now would wait longer, and is refused as well.
     """
@@ -87,7 +88,8 @@ class Intake:
         if not self.has_room():
             raise Overloaded
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(message, outcome, self._clock.monotonic()))
+        waiting = _Waiting(message, outcome, self._clock.monotonic(), self.under_way + 1)
+        self._queue.append(waiting)
         self._changed.set()
         # The future is shielded: cancelling a request must not cancel what its batch will set.
         return await asyncio.shield(outcome)
@@ -100,7 +102,7 @@ class Intake:
             crash.here("intake.taken")
             settled = await self._batch.run([one.message for one in batch])
             self._running = 0
-            self._room.learn(batch[0].since, self._clock.monotonic(), len(self._queue))
+            self._room.learn(batch[0].since, self._clock.monotonic(), batch[-1].among)
             for one, result in zip(batch, settled, strict=True):
                 _settle(one.outcome, result)
 

@@ -2,22 +2,22 @@
 
 from typing import Final
 
-LEAST: Final = 32
-"""So many are always taken: their number is not what makes them late."""
+from config.limits import ROOM_MESSAGES_MIN, ROOM_RECOVERY_S
+
 _SHRINK_MOST: Final = 0.5
-_GROWTH: Final = 1 / 16
-_RECOVERY_S: Final = 10.0
-"""In which time room that nobody was refused for doubles."""
-_IDLE_MAX_S: Final = 300.0
+_GROWTH_MOST: Final = 1 / 16
+_GROWTH_OF_ANSWER: Final = 1 / 8
+_PAUSE_MAX_S: Final = 300.0
 
 
 class Room:
     """A bound on what is under way that learns from how long answers took.
 
-    Additive increase and multiplicative decrease, as TCP finds its window (Chiu and Jain, 1989): an
-    answer that came too late makes room for fewer, in proportion, and once for all who came before
-    it shrank; answers in time while somebody was refused make room for a few more. What a slow hour
-    took away comes back within a minute. A time and no number is what senders know (RFC 8289 on queues).
+    Who came while so many were under way and was answered too late tells how many would have been in
+    time (Little's law, 1961); answers in time while somebody was refused make room for a few more. Slow
+    up and fast down, as TCP finds its window (Chiu and Jain, 1989): it grows by an eighth at most in the
+    time of an answer, before which nobody can tell what that did, and shrinks once for all who came
+    before it shrank. What a slow minute took away comes back in the next one.
     """
 
     def __init__(self, most: int, answer_s: float) -> None:
@@ -25,33 +25,39 @@ class Room:
         self._most = most
         self._answer_s = answer_s
         self._bound = float(most)
-        self._peak = 0
         self._refused = False
         self._shrank_at = self._learned_at = 0.0
 
+    @property
+    def bound(self) -> int:
+        """Return how many may be under way at once."""
+        return int(self._bound)
+
     def has(self, under_way: int) -> bool:
         """Tell whether one more may come to those that are under way."""
-        if under_way >= int(self._bound):
+        if under_way >= self.bound:
             self._refused = True
             return False
-        self._peak = max(self._peak, under_way + 1)
         return True
 
-    def learn(self, came: float, answered: float, left: int) -> None:
-        """Hear of a batch: when its first message came and is answered (seconds), how many are left."""
-        took_s = answered - came
+    def learn(self, came: float, answered: float, among: int) -> None:
+        """Hear of a batch: when its first message came, when it is answered, and among how many.
+
+        Times are monotonic seconds; the number is of all who were under way when its last message came.
+        """
+        took_s, since_s = answered - came, answered - self._learned_at
         if took_s <= self._answer_s:
-            self._grow(answered - self._learned_at)
-        elif came >= self._shrank_at and self._peak > LEAST:
-            shrink = max(self._answer_s / took_s, _SHRINK_MOST)
-            self._bound = max(LEAST, min(self._bound, self._peak) * shrink)
+            self._grow(since_s)
+        elif came >= self._shrank_at and among > ROOM_MESSAGES_MIN:
+            in_time = among * max(self._answer_s / took_s, _SHRINK_MOST)
+            self._bound = max(ROOM_MESSAGES_MIN, min(self._bound, in_time))
             self._shrank_at = answered
-        self._learned_at = answered
-        self._peak, self._refused = left, False
+        self._learned_at, self._refused = answered, False
 
     def _grow(self, since_s: float) -> None:
         if self._refused:
-            grown = self._bound * (1 + _GROWTH) + 1
+            share = min(_GROWTH_MOST, since_s / self._answer_s * _GROWTH_OF_ANSWER)
+            grown = self._bound * (1 + share) + share
         else:
-            grown = self._bound * 2 ** (min(since_s, _IDLE_MAX_S) / _RECOVERY_S)
+            grown = self._bound * 2 ** (min(since_s, _PAUSE_MAX_S) / ROOM_RECOVERY_S)
         self._bound = min(self._most, grown)

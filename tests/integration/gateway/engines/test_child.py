@@ -20,11 +20,12 @@ SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(15, signal.SIG_IGN); " + SLEEPER
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from gateway.engines.folder import DataFolder
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts us in the background ignores it
 folder = DataFolder(Path(sys.argv[1]))
 servers = RedisServer(folder.path, folder.runtime), NatsServer(folder.path)
 for server in servers:
