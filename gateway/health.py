@@ -125,6 +125,7 @@ class Health:
         except ImvError as error:
             database = Dependency(ok=False, detail=error.detail)
         self._metrics.queue.set(self._intake.waiting)
+        self._metrics.room.set(self._intake.room)
         self.dependencies = {
             "database": database,
             "redis": self._redis(),

@@ -93,6 +93,7 @@ async def open_house(
         database = Database(urls.database, checkpoints=True)
         stack.push_async_callback(database.close)
         reader = Reader(database)
+        partitions = await agree(database, settings.relay.partitions)
         await keep_networks(database, directory.networks())
         incarnation = await reader.incarnation()
         stock = _open_stock(stack, urls, database, directory, floor)
@@ -103,7 +104,7 @@ async def open_house(
         stack.push_async_callback(subscriber.close)
         commits = _Commits(metrics, wake)
         batch = Batch(
-            store=SqlStore(database, await agree(database, settings.relay.partitions)),
+            store=SqlStore(database, partitions),
             gate=stock.patient,
             keeper=stock.keeper,
             directory=directory,

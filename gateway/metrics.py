@@ -60,6 +60,9 @@ class Metrics:
         self.queue = Gauge(
             "imv_queue_messages", "Messages that wait for their batch.", registry=registry
         )
+        self.room = Gauge(
+            "imv_room_messages", "So many messages may be under way at once.", registry=registry
+        )
         self.backlog = Gauge(
             "imv_outbox_events", "Events that wait for the relay.", registry=registry
         )
@@ -90,6 +93,10 @@ class Metrics:
         count, time = self._children[key]
         count.inc()
         time.observe(seconds)
+
+    def turned_away(self, source: SourceId, outcome: str) -> None:
+        """Count a webhook that was refused from its head alone, which says nothing of their time."""
+        self._webhooks.labels(source, outcome).inc()
 
     def committed(self, outcomes: list[Settled], changes: Changes) -> None:
         """Count one batch."""

@@ -70,6 +70,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count; httptools calls this at a request's first byte."""
         super().on_message_begin()
+        self._unset_keepalive_if_required()  # a request behind another in one piece keeps it armed
         self._in_head, self._begun, self._head_bytes = True, True, 0
         self._turned_away = False
         self._expect_a_head()
@@ -139,9 +140,13 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refuse(self._refusal or Unreadable("this is not an HTTP request; check its form"))
 
     def _refusal_at_the_door(self) -> ImvError | None:
-        """Ask the door, unless an earlier request is to be answered first, or it is no plain one."""
+        """Ask the door, unless an earlier request is to be answered first, or it is no plain one.
+
+        Nor for a client that does not read: it gets its answers as it reads them, in the ordinary way.
+        """
         is_first = self.cycle is None or self.cycle.response_complete
-        if self._door is None or not is_first or self.parser.should_upgrade():
+        is_plain = not self.parser.should_upgrade()
+        if self._door is None or not is_first or not is_plain or self.flow.write_paused:
             return None
         return self._door(self.parser.get_method(), self.url)
 
@@ -149,7 +154,8 @@ class EdgeProtocol(HttpToolsProtocol):
         """Answer and forget the request; its body, if one comes, goes by unread."""
         self._turned_away = True
         stays = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        self._answer(refusal, closes=not stays)
+        may_send = not self.expect_100_continue  # else a body may come or not (RFC 9110, 10.1.1)
+        self._answer(refusal, closes=not (stays and may_send))
         self.on_response_complete()
 
     def _stop(self, refusal: ImvError) -> None:
@@ -177,8 +183,12 @@ class EdgeProtocol(HttpToolsProtocol):
     def _refuse(self, refusal: ImvError) -> None:
         """Answer with a problem and close; nothing of the request reaches the application.
 
-        A request before it, whole and not answered yet, keeps its place: it is answered first.
+        A request before it, whole and not answered yet, keeps its place: it is answered first. Nor is
+        one answered twice that was turned away and goes wrong behind its head.
         """
+        if self._turned_away and not self._in_head:
+            self.transport.close()
+            return
         if self.cycle and not (self.cycle.response_complete or self.cycle.more_body):
             self._last_word = refusal
             self._expect_nothing()

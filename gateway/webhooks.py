@@ -77,10 +77,9 @@ class Webhooks:
         """
         if method != b"POST" or not target.startswith(_TARGET) or self._intake.has_room():
             return None
-        source = SourceId(target.removeprefix(_TARGET).partition(b"?")[0].decode("latin-1"))
+        path = target.removeprefix(_TARGET).partition(b"?")[0].decode("latin-1")
         refusal = Overloaded()
-        known = source if source in self._channels else _UNKNOWN
-        self._metrics.webhook(known, refusal.slug, 0.0)
+        self._metrics.turned_away(self._known(path), refusal.slug)
         return refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +89,7 @@ class Webhooks:
         source = SourceId(path.removeprefix(WEBHOOKS).strip("/"))
         request_id = str(scope.get("state", {}).get("request_id", ""))
         started = self._clock.monotonic()
-        known = source if source in self._channels else _UNKNOWN
+        known = self._known(source)
         try:
             answer, outcome = await self._answer(source, http, receive)
         except Exception as failure:  # noqa: BLE001 - a defect is answered, and shown in the log only
@@ -103,6 +102,11 @@ class Webhooks:
         crash.here("webhook.before_answer")
         await _send(send, answer.status, answer.body, {"content-type": answer.content_type})
         crash.here("webhook.answered")
+
+    def _known(self, path: str) -> SourceId:
+        """Return the configured source that a path below `/webhooks/` names, for counting."""
+        source = SourceId(path.strip("/"))
+        return source if source in self._channels else _UNKNOWN
 
     async def _answer(
         self, source: SourceId, scope: HTTPScope, receive: Receive

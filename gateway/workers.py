@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from config.errors import EngineDown
+from config.errors import EngineDown, ImvError
 from config.log import get_log
 from gateway.engines.leash import leash
 
@@ -114,6 +114,8 @@ def _become_worker(work: Work, tell: int, parent: int) -> None:
             leash(parent)
         work(lambda: _say(tell))
         status = 0
+    except ImvError as error:
+        _log.error("worker.failed", pid=os.getpid(), reason=error.detail)
     except BaseException:  # noqa: BLE001 - nothing may unwind into the parent's stack
         _log.exception("worker.failed", pid=os.getpid())
     finally:

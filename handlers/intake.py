@@ -72,6 +72,11 @@ class Intake:
         """Return how many messages wait, or are in the batch that runs."""
         return len(self._queue) + self._running
 
+    @property
+    def room(self) -> int:
+        """Return how many may be under way at once, as it is learned by now."""
+        return self._room.bound
+
     def has_room(self) -> bool:
         """Tell whether a message would be taken now; where not, it need not even be looked at."""
         return not self._is_full() and self._room.has(self.under_way)

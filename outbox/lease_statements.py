@@ -48,6 +48,7 @@ _FREE = or_(_LEASE.owner == "", _LEASE.expires_us < _NOW, _LEASE.expires_us > _N
 
 _MAKE = insert(relay_partition)
 _COUNT = select(func.count()).select_from(relay_partition)
+_IN_USE = select(func.coalesce(func.max(outbox_pending.c.partition) + 1, 0))
 
 _STAY = (
     update(relay_member)
@@ -159,7 +160,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 async def make_partitions(connection: AsyncConnection, partitions: int) -> None:
-    """Add the rows of all partitions, of no owner; Conflict when another relay does it too."""
+    """Add the rows of all partitions, of no owner; Conflict when somebody else does it too."""
     fresh = {"owner": "", "epoch": 0, "expires_us": 0, "marker_sequence": 0}
     await connection.execute(_MAKE, [{"partition": n, **fresh} for n in range(partitions)])
 
@@ -167,6 +168,12 @@ async def make_partitions(connection: AsyncConnection, partitions: int) -> None:
 async def count_partitions(connection: AsyncConnection) -> int:
     """Tell with how many partitions this database was first used; 0 before that."""
     return (await connection.execute(_COUNT)).scalar_one()
+
+
+async def partitions_in_use(connection: AsyncConnection) -> int:
+    """Tell how many partitions the pending events need, of a database that no relay has seen yet."""
+    found: int = (await connection.execute(_IN_USE)).scalar_one()
+    return found
 
 
 async def stay_member(connection: AsyncConnection, me: str, *, now_us: int, until_us: int) -> None:

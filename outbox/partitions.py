@@ -20,6 +20,7 @@ from outbox.lease_statements import (
     leave_members,
     make_partitions,
     members,
+    partitions_in_use,
     release_leases,
     renew_leases,
     rewind,
@@ -46,7 +47,7 @@ async def agree(transactions: Transactions, wanted: int | None) -> int:
         async with transactions.write() as connection:
             count = await count_partitions(connection)
             if count == 0:
-                count = wanted or PARTITIONS
+                count = max(wanted or PARTITIONS, await partitions_in_use(connection))
                 await make_partitions(connection, count)
     except Conflict:  # somebody else made them between our look and our insert
         return await agree(transactions, wanted)

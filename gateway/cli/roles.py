@@ -108,7 +108,7 @@ def _serve(instance: Instance, address: socket.socket, ready: Callable[[], None]
                 ready()
                 await stopped.wait()
 
-    _run(main)
+    run_role(main)
 
 
 @click.command("relay")
@@ -129,7 +129,7 @@ def relay(data: str | None, config: str | None) -> None:
             await stopped.wait()
             work.cancel()
 
-    _run(main)
+    run_role(main)
 
 
 @click.command("migrate")
@@ -176,19 +176,19 @@ def _tell(ready: Ready, *, as_json: bool, demo: bool) -> None:
         click.echo(f"       pickup screen: {ready.http}/pickup/S-001")
 
 
-def _run(main: Callable[[], Any]) -> None:
+def run_role(main: Callable[[], Any]) -> None:
+    """Run a role; the error of ours that ended it comes without the task groups around it."""
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
     except BaseExceptionGroup as group:
-        raise _reason(group) or group from None
+        ours, defects = group.split(ImvError)
+        if ours is None or defects is not None:
+            raise
+        raise _first(ours) from None
 
 
-def _reason(group: BaseExceptionGroup[BaseException]) -> ImvError | None:
-    """Return the first error of ours that ended a role, out of the task groups around it."""
-    for failure in group.exceptions:
-        if isinstance(failure, ImvError):
-            return failure
-        if isinstance(failure, BaseExceptionGroup) and (found := _reason(failure)):
-            return found
-    return None
+def _first(group: BaseExceptionGroup[ImvError]) -> ImvError:
+    """Return the error that ended a role, out of the task groups around it."""
+    failure = group.exceptions[0]
+    return _first(failure) if isinstance(failure, BaseExceptionGroup) else failure

@@ -60,6 +60,11 @@ class Connection(asyncio.Protocol):
         if self.letter is not None:
             self._lost(self)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it is gone, or going."""
+        return self._transport is None or self._transport.is_closing()
+
     def close(self) -> None:
         """Close it."""
         if self._transport:

@@ -249,6 +249,8 @@ class Drive:
             self._go_on(connection)
 
     def _go_on(self, connection: Connection) -> None:
+        if connection.closed:
+            return
         self._idle.append(connection)
         if not (self._send_due() if self._run.rate else self._send_next()):
             self._done.set()

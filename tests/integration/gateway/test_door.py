@@ -10,7 +10,9 @@ from litestar.types import Receive, Scope, Send
 from config.errors import ImvError, Overloaded
 from gateway.serving import listen, serving
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 20.0
+_KEPT_S = 5
+"""How long uvicorn keeps a connection that asks nothing (`timeout_keep_alive`)."""
 _PIECE = b"x" * 65536
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -20,6 +22,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     if scope["path"] == "/slow":
         await asyncio.sleep(0.1)
+    if scope["path"] == "/longer":
+        await asyncio.sleep(_KEPT_S + 1)
     body = scope["path"].encode()
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -108,6 +112,45 @@ async def test_answers_keep_the_order_of_their_requests() -> None:
         writer.write(request("/full", body=b"{}") + request("/well"))
         assert b"overloaded" in (await answer(reader))[1]
         assert (await answer(reader))[1] == b"/well"
+
+
+async def test_a_request_behind_one_that_was_turned_away_has_its_time() -> None:
+    async with connected() as (reader, writer):
+        writer.write(request("/full", body=b"{}") + request("/longer"))
+        assert b"overloaded" in (await answer(reader))[1]
+        assert (await answer(reader))[1] == b"/longer"
+
+
+async def test_who_does_not_read_is_not_answered_for_ever() -> None:
+    """The answers wait for their reader, so the requests do: in our memory stands a bounded part."""
+    async with connected() as (_, writer):
+        with pytest.raises(TimeoutError):
+            await _pour(writer, request("/full", body=b"{}") * 1000, 512)
+
+
+async def _pour(writer: asyncio.StreamWriter, flood: bytes, times: int) -> None:
+    """Write as fast as it is read; TimeoutError when nothing is any more."""
+    for _ in range(times):
+        writer.write(flood)
+        async with asyncio.timeout(1):
+            await writer.drain()
+
+
+async def test_who_waits_to_be_told_to_send_its_body_is_told_to_go() -> None:
+    async with connected() as (reader, writer):
+        writer.write(request("/full", "expect: 100-continue")[:-2] + b"\r\n")
+        head, _ = await answer(reader)
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"connection: close" in head
+        assert await reader.read() == b""
+
+
+async def test_what_goes_wrong_behind_an_answer_is_not_answered_again() -> None:
+    async with connected() as (reader, writer):
+        writer.write(b"POST /full HTTP/1.1\r\nhost: imv\r\ntransfer-encoding: chunked\r\n\r\n")
+        assert (await answer(reader))[0].startswith(b"HTTP/1.1 503 ")
+        writer.write(b"no chunk at all\r\n\r\n")
+        assert await reader.read() == b""
 
 
 async def test_an_upgrade_is_not_answered_twice() -> None:

@@ -337,6 +337,14 @@ async def test_a_database_keeps_the_number_of_partitions_that_its_first_user_wan
     await assert_each_once_in_order(nats_url, events)
 
 
+async def test_a_database_whose_events_no_relay_has_seen_gets_a_partition_for_each(
+    database: Database,
+) -> None:
+    async with database.write() as connection:
+        await insert_events(connection, events_of(16, range(1)), PARTITIONS)
+    assert await agree(database, None) == PARTITIONS
+
+
 async def test_whoever_asks_first_gets_one_number_for_all(database: Database) -> None:
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(agree(database, None)) for _ in range(5)]

@@ -14,6 +14,7 @@ class Nothing:
     """A database without work, a queue without messages, a gate that is open."""
 
     waiting = 0
+    room = 1
     count = 0
     oldest_us = None
 
