@@ -77,9 +77,8 @@ async def openapi() -> dict[str, Any]:
         # Nobody is at these addresses, and nothing of the document comes from there.
         urls = Urls(database, f"unix://{folder}/redis.sock", ("nats://127.0.0.1:9",))
         async with open_house(Settings(), urls, {}, relay=False) as house:
-            app: Any = create_app(
-                house, webhooks_of(house)
-            )  # the two libraries name ASGI differently
+            # Any: the two libraries name ASGI differently.
+            app: Any = create_app(house, webhooks_of(house))
             transport = httpx.ASGITransport(app)
             async with httpx.AsyncClient(transport=transport, base_url="http://imv") as http:
                 answer = await http.get("/schema", follow_redirects=True)

@@ -6,6 +6,7 @@ from typing import Final
 
 import uvloop
 
+from config.limits import PARTITIONS
 from tests.bench.books import Books, check
 from tests.bench.outbox_feed import commit, sample_events
 from tests.bench.plan import Plan
@@ -83,7 +84,9 @@ def _findings(plan: Plan, figures: dict[str, list[float]]) -> list[Finding]:
         other_figure=middle(figures["raw"]),
         ratio=of_raw,
         wanted=f">= {OF_RAW:g}",
-        notes=("both 512 a batch, 16 lanes; raw ones come from memory, the relay's from SQL",),
+        notes=(
+            f"both 512 a batch, {PARTITIONS} under way at once; raw ones come from memory, the relay's from SQL",
+        ),
         rounds=figures,
     )
     beside = Finding(
