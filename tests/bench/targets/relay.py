@@ -85,7 +85,7 @@ def _findings(plan: Plan, figures: dict[str, list[float]]) -> list[Finding]:
         ratio=of_raw,
         wanted=f">= {OF_RAW:g}",
         notes=(
-            f"both 512 a batch, {PARTITIONS} under way at once; raw ones come from memory, the relay's from SQL",
+            f"both 512 a batch, {PARTITIONS} at once; raw ones come from memory, the relay's from SQL",
         ),
         rounds=figures,
     )
