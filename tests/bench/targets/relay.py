@@ -6,7 +6,7 @@ from typing import Final
 
 import uvloop
 
-from config.limits import PARTITIONS
+from config.limits import PARTITIONS, RELAY_BATCH_MAX
 from tests.bench.books import Books, check
 from tests.bench.outbox_feed import commit, sample_events
 from tests.bench.plan import Plan
@@ -85,7 +85,7 @@ def _findings(plan: Plan, figures: dict[str, list[float]]) -> list[Finding]:
         ratio=of_raw,
         wanted=f">= {OF_RAW:g}",
         notes=(
-            f"both 512 a batch, {PARTITIONS} at once; raw ones come from memory, the relay's from SQL",
+            f"both {RELAY_BATCH_MAX} a batch, {PARTITIONS} at once; raw: from memory, relay: from SQL",
         ),
         rounds=figures,
     )
