@@ -13,18 +13,19 @@ from config.clock import to_ms, to_us
 from config.log import get_log
 from config.settings import Settings
 from gateway.app import serving_house
+from gateway.database import open_database
 from gateway.demo.traffic import Demo
 from gateway.engines.child import Child
 from gateway.engines.embedded import running_engines
 from gateway.engines.folder import DataFolder
 from gateway.engines.relay_child import RelayChild
 from gateway.lifespan import House, open_house, relay_settings
-from gateway.relay import RelaySettings, open_relay
 from gateway.running import Running, remove_running, write_running
 from gateway.security import OPERATOR
 from gateway.serving import listen
 from gateway.signals import stop_signal
 from gateway.urls import url_of
+from outbox.partitions import agree
 from store.migrate import migrate
 from store.tokens import Actor, TokenRow
 
@@ -71,7 +72,8 @@ def up(
         async def main() -> None:
             async with stop_signal() as stopped:
                 await migrate(urls.database)
-                await _check_partitions(relay_settings(settings, urls))
+                async with open_database(urls.database) as database:  # now, not in the relay's log
+                    await agree(database, settings.relay.partitions)
                 relay.start()
                 async with open_house(settings, urls, environ, wake=relay.wake) as house:
                     token = await _first_token(house)
@@ -119,12 +121,6 @@ async def _until(
         traffic = group.create_task(demo.run(house, http, credential), name="demo")
         await stopped.wait()
         traffic.cancel()
-
-
-async def _check_partitions(settings: RelaySettings) -> None:
-    """Refuse another number of partitions than the database's now, and not in the relay's log."""
-    async with open_relay(settings) as relay:
-        await relay.prepare()
 
 
 async def _first_token(house: House) -> str | None:

@@ -64,14 +64,6 @@ class Relay:
         self._look = True
         self._awake.set()
 
-    async def prepare(self) -> None:
-        """Learn the number of partitions; at its first use a database gets it.
-
-        Raises:
-            Misconfigured: another number of partitions than the database's.
-        """
-        await self._partitions.prepare()
-
     async def run(self) -> None:
         """Relay until cancelled; then finish what is under way and give the leases up.
 

@@ -16,6 +16,7 @@ from tests.bench.process import Failed
 
 Row = tuple[Any, ...]
 DRAIN_S: Final = 30.0
+"""How long the relay may stand still while events wait."""
 _LOOK_S: Final = 0.02
 _STREAM_S: Final = 20.0
 
@@ -65,7 +66,7 @@ class Books:
         return backlog, time.perf_counter() - started
 
 
-def wait(happened: Callable[[], bool], otherwise: str, within_s: float = DRAIN_S) -> None:
+def wait(happened: Callable[[], bool], otherwise: str, within_s: float) -> None:
     """Look until it has happened; Failed when it does not in time."""
     deadline = time.perf_counter() + within_s
     while not happened():

@@ -62,6 +62,7 @@ async def test_a_stream_that_fills_is_told_before_it_refuses(share: float, detai
     await health.look()
     assert (health.dependencies["nats"].ok, health.dependencies["nats"].detail) == (True, detail)
     assert metrics.registry.get_sample_value("imv_stream_fill_ratio") == share
+    assert metrics.registry.get_sample_value("imv_room_messages") == Nothing.room
 
 
 async def test_a_broker_that_does_not_answer_is_down_and_stops_nothing() -> None:
