@@ -21,7 +21,7 @@ from config.limits import QUANTITY_MAX
 from gateway.engines.redis import RedisServer
 from store.gate import RedisGate
 from store.gate_port import Cell, GateClosed, Granted, Operation, Short
-from store.redis_client import open_redis
+from store.redis_client import CONNECTIONS_MAX, open_redis
 from tests.engines import TestedRedis, owner_of, wipe_redis
 from tests.integration.store.gate_world import (
     LAMP,
@@ -48,9 +48,20 @@ async def _reserve(gate: RedisGate, *operations: Operation) -> tuple[Granted | S
 
 
 async def _all(gate: RedisGate, operations: list[Operation]) -> list[Granted | Short]:
+    """Race for the gate over every connection it has; who finds none free stands in line.
+
+    Waiting for a connection counts against a call's deadline, and this is about who wins.
+    """
+    line = asyncio.Semaphore(CONNECTIONS_MAX)
+
+    async def race(one: Operation) -> Granted | Short:
+        async with line:
+            (answer,) = await gate.reserve(UK, (one,))
+            return answer
+
     async with asyncio.TaskGroup() as tasks:
-        calls = [tasks.create_task(gate.reserve(UK, (one,))) for one in operations]
-    return [call.result()[0] for call in calls]
+        calls = [tasks.create_task(race(one)) for one in operations]
+    return [call.result() for call in calls]
 
 
 def _granted(answers: list[Granted | Short]) -> int:
