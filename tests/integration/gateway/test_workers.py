@@ -16,14 +16,15 @@ from tests.tidy.source import ROOT
 Parent = subprocess.Popen[str]
 _SCRIPT = """
 import pathlib, sys, time
-from config import log
+from config import errors, log
 from gateway.workers import Workers
 
 log.configure()
 
 def work(ready):
-    if pathlib.Path(sys.argv[1]).exists():
-        raise RuntimeError("an engine is away")
+    fault = pathlib.Path(sys.argv[1])
+    if fault.exists():
+        raise getattr(errors, fault.read_text() or "-", RuntimeError)("an engine is away")
     ready()
     while True:
         time.sleep(60)
@@ -73,6 +74,17 @@ async def test_a_worker_that_cannot_be_replaced_now_leaves_the_others_serving(
     await at.until(lambda: _has_two(parent, second))
 
 
+@pytest.mark.parametrize(("kind", "shown"), [("EngineDown", False), ("", True)])
+async def test_a_worker_says_in_a_line_why_it_ended_and_a_defect_in_full(
+    parent: Parent, fault: Path, kind: str, *, shown: bool
+) -> None:
+    await asyncio.to_thread(fault.write_text, kind)
+    psutil.Process(min(_alive(parent))).kill()
+    line = await asyncio.to_thread(_failures, parent, 1)
+    assert "an engine is away" in line
+    assert ("Traceback" in line) is shown
+
+
 async def test_all_stop_together(parent: Parent) -> None:
     parent.send_signal(signal.SIGTERM)
     assert await asyncio.to_thread(parent.wait, 20) == 0
@@ -84,13 +96,15 @@ async def test_a_killed_parent_leaves_no_worker(parent: Parent) -> None:
     await at.until(lambda: _ended(workers))
 
 
-def _failures(parent: Parent, count: int) -> None:
-    """Return when the log has told of so many workers that did not come up."""
+def _failures(parent: Parent, count: int) -> str:
+    """Return the last line when the log has told of so many workers that did not come up."""
     assert parent.stderr
+    line = ""
     while count:
         line = parent.stderr.readline()
         assert line, "the parent ended"
         count -= "worker.failed" in line
+    return line
 
 
 async def _has_two(parent: Parent, survivor: int) -> bool:
