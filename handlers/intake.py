@@ -107,7 +107,9 @@ class Intake:
             crash.here("intake.taken")
             settled = await self._batch.run([one.message for one in batch])
             self._running = 0
-            self._room.learn(batch[0].since, self._clock.monotonic(), batch[-1].among)
+            # What an engine that is down takes to say so tells nothing of how many could be taken.
+            if not all(isinstance(result, Unavailable) for result in settled):
+                self._room.learn(batch[0].since, self._clock.monotonic(), batch[-1].among)
             for one, result in zip(batch, settled, strict=True):
                 _settle(one.outcome, result)
 

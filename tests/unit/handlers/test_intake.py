@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from config.clock import Clock, SystemClock
-from config.errors import Overloaded, Rejected, Unavailable
+from config.errors import EngineDown, Overloaded, Rejected, Unavailable
 from config.ids import MessageId, SourceId
 from config.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
 from handlers.intake import Intake
@@ -151,6 +151,27 @@ async def test_after_late_answers_fewer_are_taken_at_once() -> None:
         await asyncio.sleep(0)
         assert intake.under_way == 40
         assert not intake.has_room()
+        intake.close()
+        await draining
+
+
+class Down(Slow):
+    """Takes as long to find that its engine does not answer."""
+
+    async def run(self, messages: list[Message]) -> list[Outcome | Exception]:
+        await super().run(messages)
+        return [EngineDown("the database does not answer") for _ in messages]
+
+
+async def test_an_engine_that_was_down_makes_no_less_room() -> None:
+    clock = FakeClock()
+    intake = opened(Down(clock), clock, answer_s=4)
+    async with asyncio.TaskGroup() as tasks:
+        draining = tasks.create_task(intake.run())
+        late = [asyncio.ensure_future(intake.submit(message(str(n)))) for n in range(80)]
+        await asyncio.wait(late)
+        assert all(isinstance(one.exception(), EngineDown) for one in late)
+        assert intake.room == 10_000 + BATCH_MESSAGES_MAX
         intake.close()
         await draining
 

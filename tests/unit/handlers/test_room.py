@@ -76,13 +76,25 @@ def test_room_grows_while_it_is_needed_by_an_eighth_in_the_time_of_an_answer() -
     times = Times(room)
     times.batch(60.0, among=filled(room))
     bounds = []
-    for _ in range(100):
+    for _ in range(100):  # a batch ends ten times in the time that an answer takes
         bounds.append(filled(room))
-        times.batch(0.1, among=bounds[-1])
+        times.now += 0.1
+        room.learn(times.now - 1.0, times.now, bounds[-1])
     assert bounds[0] == 500
     assert bounds == sorted(bounds)
     assert 1.1 < bounds[10] / bounds[0] < 1.15
     assert bounds[-1] == 1000
+
+
+def test_room_that_is_needed_grows_fast_while_answers_are_quick() -> None:
+    """A stall with few under way took nearly all the room; those who were sent away come again."""
+    room = Room(4096, 2.0)
+    times = Times(room)
+    times.batch(3.0, among=ROOM_MESSAGES_MIN + 1)
+    assert filled(room) == ROOM_MESSAGES_MIN
+    for _ in range(50):
+        times.batch(0.06, among=filled(room))
+    assert filled(room) > 256
 
 
 def test_room_that_nobody_is_refused_for_comes_back_with_time() -> None:
