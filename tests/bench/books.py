@@ -8,9 +8,14 @@ from contextlib import closing
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 
+from config.clock import SystemClock, to_us
+from config.limits import OUTBOX_KEPT_S
+from tests.bench.goods import ITEMS, UNITS
 from tests.bench.loading import Load
 from tests.bench.process import Failed
 
@@ -81,31 +86,78 @@ def check(*, what: str, expected: object, found: object) -> None:
         raise Failed(f"{what}: expected {expected}, found {found}")
 
 
+class Counts(msgspec.Struct, frozen=True):
+    """What a database and its stream hold; of events only those that are not to be pruned."""
+
+    orders: int = 0
+    captured: int = 0
+    routed: int = 0
+    assigned: int = 0
+    fulfilments: int = 0
+    reservations: int = 0
+    units: int = 0
+    """Allocated, over all cells."""
+    events: int = 0
+    published: int = 0
+
+
+NOTHING: Final = Counts()
+
+
+def counted(books: Books, nats_url: str) -> Counts:
+    """Count everything that an order leaves behind."""
+    kept = f"at_us >= {_kept_since_us()}"
+    question = f"SELECT type, count(*) FROM outbox WHERE {kept} GROUP BY type"  # noqa: S608 - ours
+    events: dict[str, int] = dict(books.rows(question))
+    return Counts(
+        orders=books.number("SELECT count(*) FROM orders"),
+        captured=events.get("imv.order.captured.v1", 0),
+        routed=events.get("imv.order.routed.v1", 0),
+        assigned=events.get("imv.fulfilment.assigned.v1", 0),
+        fulfilments=books.number("SELECT count(*) FROM fulfilments"),
+        reservations=books.number(
+            "SELECT count(*) FROM stock_movements WHERE kind = 'allocated'",
+        ),
+        units=books.number("SELECT sum(allocated) FROM stock_levels"),
+        events=sum(events.values()),
+        published=published(nats_url),
+    )
+
+
+def _kept_since_us() -> int:
+    return to_us(SystemClock().now()) - OUTBOX_KEPT_S * 1_000_000
+
+
 def check_gateway(
-    books: Books, load: Load, nats_url: str, *, held: int = 0, before: int = 0
+    books: Books, load: Load, nats_url: str, *, held: int = 0, before: Counts = NOTHING
 ) -> None:
     """Check orders, events, reservations and stock of a gateway that took a load's orders.
 
-    `held` of them got no stock; `before` orders were in the database already.
+    `held` of them got no stock; `before` is what was there already.
     """
-    _check_orders(books, load, before)
+    _check_orders(books, load)
     check(what="oversold cells", expected=0, found=books.number(_OVERSOLD))
-    if before:
-        return
-    counts: dict[str, int] = dict(books.rows("SELECT type, count(*) FROM outbox GROUP BY type"))
-    orders = len(load.taken)
-    check(what="captured events", expected=orders, found=counts.get("imv.order.captured.v1"))
-    check(what="routed events", expected=orders - held, found=counts.get("imv.order.routed.v1", 0))
-    parts = books.number("SELECT count(*) FROM fulfilments")
-    check(what="assigned", expected=parts, found=counts.get("imv.fulfilment.assigned.v1", 0))
-    taken = books.number("SELECT count(*) FROM stock_movements WHERE kind = 'allocated'")
-    check(what="reservations", expected=orders - held, found=taken)
-    allocated = books.number("SELECT sum(allocated) FROM stock_levels")
-    check(what="units allocated", expected=load.units - held, found=allocated)
-    _check_stream(books, nats_url)
+    taken = len(load.taken)
+    found = counted(books, nats_url)
+    parts = found.fulfilments - before.fulfilments
+    expected = Counts(
+        orders=before.orders + taken,
+        captured=before.captured + taken,
+        routed=before.routed + taken - held,
+        assigned=before.assigned + parts,
+        fulfilments=found.fulfilments,
+        reservations=before.reservations + taken - held,
+        units=before.units + load.units - held,
+        events=found.events,
+        published=found.published,
+    )
+    check(what="what the orders left behind", expected=expected, found=found)
+    if before is NOTHING:
+        _check_cells(books)
+    _check_stream(books, nats_url, before)
 
 
-def _check_stream(books: Books, nats_url: str) -> None:
+def _check_stream(books: Books, nats_url: str, before: Counts) -> None:
     """Wait until the stream has exactly the events of the outbox, none more and none less.
 
     Availability is still told for a moment after the last order, so that one look may come between
@@ -115,8 +167,9 @@ def _check_stream(books: Books, nats_url: str) -> None:
 
     def equal() -> bool:
         waiting = books.waiting()
-        found["expected"] = books.number("SELECT count(*) FROM outbox")
-        found["found"] = published(nats_url)
+        kept = f"SELECT count(*) FROM outbox WHERE at_us >= {_kept_since_us()}"  # noqa: S608 - ours
+        found["expected"] = books.number(kept) - before.events
+        found["found"] = published(nats_url) - before.published
         return not waiting and found["expected"] == found["found"]
 
     try:
@@ -130,13 +183,37 @@ _OVERSOLD: Final = """SELECT count(*) FROM stock_levels WHERE allocated < 0 OR h
   OR allocated > on_hand"""
 
 
-def _check_orders(books: Books, load: Load, before: int) -> None:
+def _check_orders(books: Books, load: Load) -> None:
     rows = books.rows("SELECT external_id, id FROM orders WHERE external_id >= '5'")
     stored: dict[str, str] = dict(rows)
     wrong = [one.ref for one in load.taken if stored.get(one.ref) != one.order_id]
     check(what="acknowledged orders that are not stored", expected=[], found=wrong[:5])
-    there = books.number("SELECT count(*) FROM orders")
-    check(what="orders", expected=len(load.taken) + before, found=there)
+
+
+class _Line(msgspec.Struct, frozen=True):
+    sku: str
+    quantity: int
+
+
+class _Lines(msgspec.Struct, frozen=True):
+    lines: tuple[_Line, ...]
+
+
+def _check_cells(books: Books) -> None:
+    """Each cell holds for orders what its fulfilments ask for, and nothing has left a shelf."""
+    asked: dict[tuple[str, str], int] = {}
+    for place, document in books.rows("SELECT location, document FROM fulfilments"):
+        for line in msgspec.json.decode(document, type=_Lines).lines:
+            cell = line.sku, place
+            asked[cell] = asked.get(cell, 0) + line.quantity
+    rows = books.rows("SELECT sku, location, allocated FROM stock_levels WHERE allocated <> 0")
+    allocated = {(sku, place): units for sku, place, units in rows}
+    wrong = sorted(set(asked.items()) ^ set(allocated.items()))
+    check(what="cells that hold other units than their fulfilments", expected=[], found=wrong[:5])
+    sold = {item.sku for item in ITEMS}
+    rows = books.rows(f"SELECT sku FROM stock_levels WHERE on_hand <> {UNITS}")  # noqa: S608 - ours
+    moved = sorted(sku for (sku,) in rows if sku in sold)
+    check(what="items of which some left the shelf", expected=[], found=moved[:5])
 
 
 def check_conventional(books: Books, load: Load) -> None:
@@ -152,7 +229,7 @@ def check_conventional(books: Books, load: Load) -> None:
 
 
 def published(url: str) -> int:
-    """Return how many events are in the stream, markers not counted."""
+    """Return how many events are in the stream, markers not counted; 0 before there is one."""
     return asyncio.run(_published(url))
 
 
@@ -168,5 +245,7 @@ async def _published(url: str) -> int:
         )
         info = await client.jetstream().add_consumer("IMV", config)
         return int(info.num_pending or 0)
+    except NotFoundError:
+        return 0  # a new broker has no stream yet
     finally:
         await client.close()
