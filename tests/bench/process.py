@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from gateway.engines import leash
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
 STOP_S = 30.0
+_LOOK_S = 0.05
 
 
 class Failed(Exception):
@@ -105,6 +107,39 @@ class Process:
 
     def _last_words(self) -> str:
         return self._log_path.read_bytes()[-800:].decode(errors="replace").strip()
+
+
+class Peak:
+    """Watches how much memory a process holds more, at most, while this is open."""
+
+    def __init__(self, process: Process) -> None:
+        """Take the process."""
+        self._process = process
+        self._over = Event()
+        self._thread = Thread(target=self._watch, daemon=True)
+        self.grown_bytes = 0
+
+    def __enter__(self) -> Self:
+        """Begin to look, twenty times a second."""
+        self._before = self._process.memory_bytes()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Look no more."""
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        with suppress(psutil.NoSuchProcess):
+            while not self._over.wait(_LOOK_S):
+                grown = self._process.memory_bytes() - self._before
+                self.grown_bytes = max(self.grown_bytes, grown)
 
 
 @contextmanager
