@@ -1,5 +1,6 @@
-"""What the benchmarks' shop sells and where it lies: 200 items on a network of 10 places."""
+"""What the benchmarks' shop sells and where it lies: 200 items on 10 places, or on 100."""
 
+from collections.abc import Iterator
 from random import Random
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ _CITIES: Final = (
     ("W-004", "Livingston", 55.883, -3.516),
 )
 PLACES: Final = tuple(name for name, *_ in _CITIES)
+MORE: Final = tuple(f"S-{number}" for number in range(101, 191))
+"""The stores of the wide network beside those; an item lies in three fifths of all."""
 STORES: Final = tuple(name for name in PLACES if name.startswith("S"))
 
 
@@ -53,14 +56,23 @@ def _items(count: int = 200) -> tuple[Item, ...]:
 ITEMS: Final = _items()
 
 
-def network_toml() -> str:
+def network_toml(*, wide: bool = False) -> str:
     """Return the network file."""
     market = f'[[markets]]\nid = "{MARKET}"\ncurrency = "{CURRENCY}"\ntimezone = "Europe/London"\n'
-    return market + "".join(_place(*city) for city in _CITIES)
+    return market + "".join(_place(*city) for city in (*_CITIES, *(_around() if wide else ())))
+
+
+def _around() -> Iterator[tuple[str, str, float, float]]:
+    """Yield the stores of the wide network, around the cities."""
+    chance = Random(20261127)  # noqa: S311 - every run has the same
+    for number, name in enumerate(MORE):
+        _, city, latitude, longitude = _CITIES[number % len(_CITIES)]
+        north, east = chance.uniform(-0.4, 0.4), chance.uniform(-0.4, 0.4)
+        yield name, city, round(latitude + north, 3), round(longitude + east, 3)
 
 
 def _place(name: str, city: str, latitude: float, longitude: float) -> str:
-    store = name in STORES
+    store = name.startswith("S")
     costs = (420, 85, 0.4, 0.02, 200) if store else (310, 35, 0.5, 0.005, 0)
     parcel, pick, per_km, reject, scarcity = costs
     return f"""[[locations]]
@@ -123,10 +135,11 @@ def catalog_rows() -> list[dict[str, Any]]:
     ]
 
 
-def stock_rows() -> list[dict[str, Any]]:
+def stock_rows(*, wide: bool = False) -> list[dict[str, Any]]:
     """Return the body of a stock import."""
+    chance = Random(20261127)  # noqa: S311 - every run has the same
     return [
         {"sku": item.sku, "location": place, "on_hand": UNITS, "safety_stock": 2}
         for item in ITEMS
-        for place in item.places
+        for place in (*item.places, *(chance.sample(MORE, 53) if wide else ()))
     ]

@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from gateway.engines.redis_access import address, kept
 from gateway.security import OPERATOR
 from store.engine import Database
 from store.migrate import migrate
@@ -32,6 +33,7 @@ class Gateway(msgspec.Struct, frozen=True):
     token: str
     books: Books
     ready_s: float
+    redis: str
 
     @property
     def port(self) -> int:
@@ -83,34 +85,59 @@ def fresh(databases: Databases | None, file: Path) -> str:
 
 @contextmanager
 def gateway(
-    folder: Path, database: str = "", *, stocked: bool = True, **settings: Any
+    folder: Path,
+    database: str = "",
+    *,
+    stocked: bool = True,
+    wide: bool = False,
+    **settings: Any,
 ) -> Iterator[Gateway]:
-    """Run `imv up` on a data folder and a database; with its relay and embedded engines."""
+    """Run `imv up` on a data folder and a database; with its relay and embedded engines.
+
+    `wide`: with the 100 places of P7's network in place of 10.
+    """
     folder.mkdir(exist_ok=True)
     url = database or f"sqlite+aiosqlite:///{folder / 'data' / 'imv.db'}"
-    config = configure(folder, {"database": database} if database else {}, **settings)
-    place = ("--data", str(folder / "data"), "--config", str(config))
+    engines = {"database": database} if database else {}
+    config = configure(folder, engines, wide=wide, **settings)
+    where = ("--data", str(folder / "data"), "--config", str(config))
     started = time.perf_counter()
-    with Process(folder / "up.log", "gateway", "up", "--json", "--port", "0", *place) as process:
+    with Process(folder / "up.log", "gateway", "up", "--json", "--port", "0", *where) as process:
         ready = process.hear(READY_S)
         ready_s = time.perf_counter() - started
         note = msgspec.json.decode((folder / "data" / "run.json").read_bytes())
-        up = Gateway(process, ready["http"], ready["nats"], note["token"], Books(url), ready_s)
+        redis = redis_of(folder / "data")
+        up = Gateway(
+            process, ready["http"], ready["nats"], note["token"], Books(url), ready_s, redis
+        )
         if stocked:
-            fill_shelves(up)
+            fill_shelves(up, wide=wide)
         settle(up)
         yield up
 
 
-def configure(folder: Path, engines: dict[str, Any], **settings: Any) -> Path:
+def configure(
+    folder: Path,
+    engines: dict[str, Any],
+    *,
+    wide: bool = False,
+    **settings: Any,
+) -> Path:
     """Write the network and the configuration; `settings` are of the section `gateway`."""
     network = folder / "network.toml"
-    network.write_text(goods.network_toml())
+    network.write_text(goods.network_toml(wide=wide))
     lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
     text = f"[gateway]\n{lines}{goods.configuration(str(network), engines)}"
     config = folder / "imv.toml"
     config.write_text(text)
     return config
+
+
+def redis_of(data: Path) -> str:
+    """Return the address of an instance's embedded Redis."""
+    lines = (data / "redis.conf").read_text().splitlines()
+    (socket,) = (line.split()[1] for line in lines if line.startswith("unixsocket "))
+    return address(socket.strip('"'), kept(data / "redis.json"))
 
 
 def settle(up: Gateway, *, looks: int = 1) -> None:
@@ -136,10 +163,10 @@ def live(up: Gateway) -> None:
     wait(all_well, "not every dependency is well", READY_S)
 
 
-def fill_shelves(up: Gateway) -> None:
+def fill_shelves(up: Gateway, *, wide: bool = False) -> None:
     """Import catalog and stock, as an operator does."""
     up.post("/v1/imports/catalog", {"items": goods.catalog_rows()})
-    up.post("/v1/imports/stock", {"rows": goods.stock_rows()})
+    up.post("/v1/imports/stock", {"rows": goods.stock_rows(wide=wide)})
     up.books.drain()
 
 
@@ -160,7 +187,7 @@ def served(folder: Path, database: str, workers: int) -> Iterator[Gateway]:
         ready_s = time.perf_counter() - started
         relay = stack.enter_context(Process(folder / "relay.log", "gateway", "relay", *config))
         relay.hear(READY_S)
-        up = Gateway(process, http, nats.url, token, Books(database), ready_s)
+        up = Gateway(process, http, nats.url, token, Books(database), ready_s, redis.url)
         fill_shelves(up)
         settle(up, looks=8 * workers)
         yield up

@@ -12,10 +12,9 @@ from tests.bench.letters import Deck
 from tests.bench.load import Run
 from tests.bench.loading import Load
 from tests.bench.plan import DatabaseKind, Plan
-from tests.bench.process import READY_S
 from tests.bench.report import Finding, judged
 from tests.bench.rounds import alternate, middle, ratio
-from tests.bench.servers import Gateway, fresh, gateway, live, places
+from tests.bench.servers import Gateway, fresh, gateway, places
 from tests.engines import Databases, name_of
 
 AT_MOST: Final = 1.2
@@ -81,8 +80,7 @@ def _measure(plan: Plan, kind: DatabaseKind) -> Finding:
 
 def _have_published(up: Gateway) -> None:
     """Wait until the broker, which is new, has got the whole past."""
-    live(up)
-    wait(lambda: published(up.nats) > 0, "nothing of the past was published", READY_S)
+    wait(lambda: published(up.nats) > 0, "nothing of the past was published", _LOOKS_S)
     up.books.drain()
 
 

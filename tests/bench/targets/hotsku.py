@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from tests.bench.books import Books, check, check_gateway
+from tests.bench.gates import check_gate
 from tests.bench.goods import ITEMS
 from tests.bench.letters import Deck
 from tests.bench.load import Run
@@ -51,6 +52,7 @@ def run(plan: Plan) -> list[Finding]:
         figures = alternate(sides, plan.rounds)
         held = plan.rounds * (contenders - 1)
         check_gateway(up.books, load, up.nats, held=held)
+        check_gate(up)
     found = ratio(figures["contended"], figures["normal"])
     finding = Finding(
         benchmark="hotsku",
@@ -62,7 +64,7 @@ def run(plan: Plan) -> list[Finding]:
         other_figure=middle(figures["normal"]),
         ratio=found,
         wanted=f">= {OF_NORMAL:g}, 1 winner",
-        notes=("exactly 1 winner and no other reservation in every round",),
+        notes=("exactly 1 winner in every round; gate and ledger agree on every cell, no orphan",),
         rounds=figures,
     )
     return [judged(finding, met=found >= OF_NORMAL, quick=plan.quick)]

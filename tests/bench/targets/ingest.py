@@ -1,4 +1,4 @@
-"""P1 and P2: durable ingest beside the bare handler and beside the conventional one."""
+"""P1 and P2: durable ingest beside the bare handler and the conventional one, and on many places."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,8 +9,9 @@ from tests.bench.load import Result, Run
 from tests.bench.loading import Load
 from tests.bench.plan import DatabaseKind, Plan
 from tests.bench.report import Finding, judged
-from tests.bench.rounds import alternate, middle, ratio
+from tests.bench.rounds import Figures, alternate, middle, ratio
 from tests.bench.servers import bare, conventional, fresh, gateway, places
+from tests.engines import Databases
 
 OF_BARE, OF_CONVENTIONAL = 0.5, 12.0
 _FASTEST, _SLOWEST = 6000, 1500
@@ -25,10 +26,22 @@ def run(plan: Plan) -> list[Finding]:
 def _measure(plan: Plan, kind: DatabaseKind) -> list[Finding]:
     folder = plan.folder / f"ingest-{kind}"
     folder.mkdir()
+    with places(plan, kind) as databases:
+        figures, notes = _beside_others(plan, folder, databases)
+        wide = _on_many_places(plan, folder, databases)
+    return [
+        _finding(plan, "P1", kind, figures, against="bare", notes=notes),
+        _finding(plan, "P2", kind, figures, against="conventional"),
+        _of_many_places(kind, wide, figures["gateway"]),
+    ]
+
+
+def _beside_others(
+    plan: Plan, folder: Path, databases: Databases | None
+) -> tuple[Figures, tuple[str, ...]]:
+    ours_at = fresh(databases, folder / "ours.db")
+    other_at = fresh(databases, folder / "other.db")
     with ExitStack() as stack:
-        databases = stack.enter_context(places(plan, kind))
-        ours_at = fresh(databases, folder / "ours.db")
-        other_at = fresh(databases, folder / "other.db")
         up = stack.enter_context(gateway(folder, ours_at))
         bare_port = stack.enter_context(bare(folder))
         other_port = stack.enter_context(conventional(folder, other_at))
@@ -53,11 +66,25 @@ def _measure(plan: Plan, kind: DatabaseKind) -> list[Finding]:
         figures = alternate(sides, plan.rounds)
         check_gateway(up.books, ours, up.nats)
         check_conventional(Books(other_at), other)
-    notes = _notes(drains, results)
-    return [
-        _finding(plan, "P1", kind, figures, against="bare", notes=notes),
-        _finding(plan, "P2", kind, figures, against="conventional"),
-    ]
+    return figures, _notes(drains, results)
+
+
+def _on_many_places(plan: Plan, folder: Path, databases: Databases | None) -> list[float]:
+    """Take the same orders on P7's network, afterwards, so that nothing of it disturbs the targets."""
+    at = fresh(databases, folder / "wide.db")
+    with ExitStack() as stack:
+        up = stack.enter_context(gateway(folder / "wide", at, wide=True))
+        load = stack.enter_context(_load(plan, folder, _FASTEST))
+
+        def one(seconds: float) -> float:
+            rate = load.run(_run(plan, up.port, seconds)).rate
+            up.books.drain()
+            return rate
+
+        one(plan.warm_s)
+        rates = [one(plan.seconds) for _ in range(plan.rounds)]
+        check_gateway(up.books, load, up.nats)
+    return rates
 
 
 def _load(plan: Plan, folder: Path, rate: int) -> Load:
@@ -104,3 +131,19 @@ def _finding(
         rounds=figures,
     )
     return judged(finding, met=found >= wanted, quick=plan.quick)
+
+
+def _of_many_places(kind: str, wide: list[float], narrow: list[float]) -> Finding:
+    """Report, without a target, what a network of 100 places takes beside one of 10."""
+    return Finding(
+        benchmark="ingest",
+        target="P1",
+        measure=f"the same on 100 places, {kind}",
+        figure=middle(wide),
+        unit="orders/s",
+        other="on 10 places",
+        other_figure=middle(narrow),
+        ratio=ratio(wide, narrow),
+        notes=("one after the other, not in turns",),
+        rounds={"wide": wide, "narrow": narrow},
+    )
