@@ -49,7 +49,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
 
 def measure(names: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Report:
     """Run benchmarks one after another; one that fails does not stop the others."""
-    facts = machine.facts()
+    facts = machine.facts(plan.postgres)
     findings: list[Finding] = []
     failures: list[str] = []
     for name in names:

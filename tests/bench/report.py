@@ -61,6 +61,7 @@ def show(report: Report, console: Console) -> None:
     for failure in report.failures:
         console.print(f"FAILED {failure}")
     console.print(_circumstances(report))
+    console.print(_versions(report))
 
 
 def _table(findings: Sequence[Finding]) -> Table:
@@ -95,3 +96,8 @@ def _circumstances(report: Report) -> str:
         f"before: {load}; {report.rounds} rounds of {report.seconds:g} s, median; the load generator "
         "shares the machine with both sides"
     )
+
+
+def _versions(report: Report) -> str:
+    found: dict[str, str] = report.machine["versions"]
+    return "versions: " + ", ".join(f"{name} {version}" for name, version in found.items())

@@ -89,14 +89,22 @@ def test_a_report_is_a_table_for_people_and_json_for_programs(tmp_path: Path) ->
         wanted=">= 0.5",
         met=False,
     )
-    machine = {"cores": 2, "processor": "any", "python": "3", "load_average": [0.0, 0.0, 0.0]}
+    machine = {
+        "cores": 2,
+        "processor": "any",
+        "python": "3",
+        "load_average": [0.0, 0.0, 0.0],
+        "versions": {"postgresql": "18.4", "nats-server": "2.15.1"},
+    }
     report = Report(
         quick=False, rounds=5, seconds=5.0, machine=machine, findings=[missed], failures=[]
     )
     console = Console(width=140, record=True, quiet=False, file=(tmp_path / "out").open("w"))
     show(report, console)
     console.file.close()
-    assert "3,000 orders/s" in console.export_text()
+    told = console.export_text()
+    assert "3,000 orders/s" in told
+    assert "versions: postgresql 18.4, nats-server 2.15.1" in told
     assert not report.good
     write(report, tmp_path / "report.json")
     assert msgspec.json.decode((tmp_path / "report.json").read_bytes(), type=Report) == report
