@@ -27,7 +27,8 @@ class EdgeProtocol(HttpToolsProtocol):
     takes a header away would not see it there.
 
     Who is turned away at the door is answered from the head alone: nothing is made for such a request,
-    its body is not kept, and the connection stays.
+    its body is not kept, and the connection stays. Where an answer closes it, nothing that comes behind
+    is a request any more (RFC 9112, 9.6).
     """
 
     head_receipt_s: float = HEAD_RECEIPT_S
@@ -69,6 +70,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin to count; httptools calls this at a request's first byte."""
+        if self.transport.is_closing():  # by an answer of ours to a request that did not ask for it
+            self._stop(Unreadable("this connection is closed; open another one"))
         super().on_message_begin()
         self._unset_keepalive_if_required()  # a request behind another in one piece keeps it armed
         self._in_head, self._begun, self._head_bytes = True, True, 0
@@ -184,8 +187,11 @@ class EdgeProtocol(HttpToolsProtocol):
         """Answer with a problem and close; nothing of the request reaches the application.
 
         A request before it, whole and not answered yet, keeps its place: it is answered first. Nor is
-        one answered twice that was turned away and goes wrong behind its head.
+        one answered twice that was turned away and goes wrong behind its head; nor anything behind an
+        answer that closes.
         """
+        if self.transport.is_closing():
+            return
         if self._turned_away and not self._in_head:
             self.transport.close()
             return

@@ -9,16 +9,26 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from config.errors import EngineDown, ImvError
+from config.limits import SHUTDOWN_S
 from config.log import get_log
 from gateway.engines.leash import leash
 
 _READY_S: Final = 30.0
+_STOP_S: Final = SHUTDOWN_S + 10.0
+"""Above what an orderly stop takes: requests are given SHUTDOWN_S, then what was taken is finished.
+
+Below the 30 s after which `deploy/compose.yaml` has everything killed, so that the log tells of it.
+"""
 _AGAIN_S: Final = 1.0
+_LOOK_S: Final = 0.1
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _log = get_log("workers")
+Mask = set[int | signal.Signals]
 Work = Callable[[Callable[[], None]], None]
 """What a worker does until it is told to stop; it calls its argument once when it serves."""
 
@@ -26,10 +36,14 @@ Work = Callable[[Callable[[], None]], None]
 class Workers:
     """The processes of one `imv serve --workers N`."""
 
-    def __init__(self, count: int, work: Work) -> None:
-        """Take how many there shall be and what each does."""
+    def __init__(
+        self, count: int, work: Work, *, ready_s: float = _READY_S, stop_s: float = _STOP_S
+    ) -> None:
+        """Take how many there shall be, what each does, and how long a start and the stop may take."""
         self._count = count
         self._work = work
+        self._ready_s = ready_s
+        self._stop_s = stop_s
         self._pids: set[int] = set()
         self._told: set[int] = set()
         self._stopping = False
@@ -40,76 +54,118 @@ class Workers:
         Raises:
             EngineDown: a worker did not come up; the log says why.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             signal.signal(number, self._stop)
         try:
             for _ in range(self._count):
                 if not self._start():
                     raise EngineDown("a worker did not come up; its log lines say why")
+                if self._stopping:
+                    return
             ready()
             self._watch()
         finally:
             self._end()
 
     def _start(self) -> bool:
-        """Fork one worker, wait until it serves and return whether it does, or must not any more."""
+        """Fork one worker, wait until it serves and return whether it does, or must not any more.
+
+        One that hangs is killed.
+        """
         told, tell = os.pipe()
         parent = os.getpid()  # asked before: an orphan would take its new parent for the right one
-        pid = os.fork()
-        if pid == 0:
-            os.close(told)
-            _become_worker(self._work, tell, parent)
+        with _signals_waiting() as before:
+            pid = os.fork()
+            if pid == 0:
+                os.close(told)
+                _become_worker(self._work, tell, parent, before)
+            self._pids.add(pid)
         os.close(tell)
-        self._pids.add(pid)
-        readable, _, _ = select.select([told], [], [], _READY_S)
-        serves = bool(readable and os.read(told, 1))
+        serves = self._wait_for(told)
         os.close(told)
-        return serves or self._stopping
+        if serves is None:
+            self._kill([pid])
+        return bool(serves) or self._stopping
+
+    def _wait_for(self, told: int) -> bool | None:
+        """Return whether a new worker serves or has ended; None when it does neither in time."""
+        deadline = time.monotonic() + self._ready_s
+        while not self._stopping and time.monotonic() < deadline:
+            readable, _, _ = select.select([told], [], [], _LOOK_S)
+            if readable:
+                return bool(os.read(told, 1))
+        return False if self._stopping else None
 
     def _watch(self) -> None:
-        while not self._stopping:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                time.sleep(_AGAIN_S / 5)
-            elif pid in self._pids:
-                self._pids.discard(pid)
-                _log.error("worker.ended", pid=pid, status=os.waitstatus_to_exitcode(status))
-                time.sleep(_AGAIN_S)
-                if not self._stopping:
-                    self._replace()
-
-    def _replace(self) -> None:
-        """Start another worker; one that hangs is killed, and the watch comes here again.
+        """Replace whoever ends, for as long as it takes.
 
         The others go on: what keeps a new one from starting, as an engine that is away, need not
         keep them from answering.
         """
-        before = set(self._pids)
-        if not self._start():
-            for pid in self._pids - before:
-                os.kill(pid, signal.SIGKILL)
+        while not self._stopping:
+            if not self._collect():
+                time.sleep(_LOOK_S)
+                continue
+            time.sleep(_AGAIN_S)
+            if not self._stopping:
+                self._start()
+
+    def _collect(self) -> bool:
+        """Take one that has ended off the list and log it; False when none has."""
+        with _signals_waiting():  # a stop must not tell one whose id is free again
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            self._pids.discard(pid)
+        if pid and not self._stopping:
+            _log.error("worker.ended", pid=pid, status=os.waitstatus_to_exitcode(status))
+        return pid != 0
+
+    def _kill(self, pids: Collection[int]) -> None:
+        for pid in pids:
+            _log.error("worker.killed", pid=pid)
+            os.kill(pid, signal.SIGKILL)
 
     def _stop(self, _number: int, _frame: object) -> None:
         """Tell each worker once: a second signal would end it in the middle of its work."""
         self._stopping = True
-        for pid in self._pids - self._told:
-            self._told.add(pid)
-            os.kill(pid, signal.SIGTERM)
+        with _signals_waiting():
+            for pid in self._pids - self._told:
+                self._told.add(pid)
+                os.kill(pid, signal.SIGTERM)
 
     def _end(self) -> None:
-        """Wait for all, and tell whoever has not been told."""
+        """Tell whoever has not been told, wait for all, and kill those that are late."""
         self._stop(signal.SIGTERM, None)
+        deadline = time.monotonic() + self._stop_s
+        while self._pids and time.monotonic() < deadline:
+            if not self._collect():
+                time.sleep(_LOOK_S)
+        self._kill(self._pids)
         for pid in self._pids:
             os.waitpid(pid, 0)
         self._pids.clear()
 
 
-def _become_worker(work: Work, tell: int, parent: int) -> None:
-    """Work in this new process and never come back from it."""
+@contextmanager
+def _signals_waiting() -> Iterator[Mask]:
+    """Have the signals that stop us wait meanwhile; gives the mask from before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _become_worker(work: Work, tell: int, parent: int, mask: Mask) -> None:
+    """Work in this new process and never come back from it.
+
+    It begins with the parent's handler, which would tell the other workers to stop, and nothing to us:
+    no signal gets through before that is gone.
+    """
     status = 1
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if sys.platform == "linux":
             leash(parent)
         work(lambda: _say(tell))

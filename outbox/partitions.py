@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.clock import Clock, to_ms, to_us
 from config.errors import Conflict, Misconfigured
-from config.ids import IdFactory
-from config.limits import LEASE_S, OUTBOX_KEPT_S, PARTITIONS, RELAY_BATCH_MAX
+from config.ids import IdFactory, partition_of
+from config.limits import LEASE_S, OUTBOX_KEPT_S, PARTITIONS, PARTITIONS_MAX, RELAY_BATCH_MAX
 from outbox.lease_statements import (
     Lease,
     claim_batches,
@@ -30,9 +31,19 @@ from outbox.lease_statements import (
 from outbox.message import Batch, Message, Published
 from outbox.ports import Transactions
 from outbox.statements import is_pending, load_batches, mark_published, prune, restage
+from outbox.table import outbox, outbox_pending
 
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 PRUNE_ROWS_MAX: Final = 1000
+_KEYS_MAX: Final = 10_000
+"""So many keys tell what number a database was written with."""
+
+_KEYS = (
+    select(outbox.c.ordering_key, outbox_pending.c.partition)
+    .select_from(outbox_pending.join(outbox, outbox.c.position == outbox_pending.c.position))
+    .distinct()
+    .limit(_KEYS_MAX)
+)
 
 
 async def agree(transactions: Transactions, wanted: int | None) -> int:
@@ -47,8 +58,9 @@ async def agree(transactions: Transactions, wanted: int | None) -> int:
         async with transactions.write() as connection:
             count = await count_partitions(connection)
             if count == 0:
-                count = max(wanted or PARTITIONS, await partitions_in_use(connection))
-                await make_partitions(connection, count)
+                count = await _beginning(connection, wanted)
+                if wanted in (None, count):
+                    await make_partitions(connection, count)
     except Conflict:  # somebody else made them between our look and our insert
         return await agree(transactions, wanted)
     if wanted not in (None, count):
@@ -57,6 +69,29 @@ async def agree(transactions: Transactions, wanted: int | None) -> int:
             f"set it to {count}, or leave it out"
         )
     return count
+
+
+async def _beginning(connection: AsyncConnection, wanted: int | None) -> int:
+    """Return the number that a database begins with: what is wanted, where what is pending allows it.
+
+    Events without rows of partitions are from before all who write asked here, and no relay came since;
+    their number is one under which each pending key stands where its next event goes.
+    """
+    in_use = await partitions_in_use(connection)
+    keys = await _pending_keys(connection)
+    fitting = [
+        number
+        for number in range(max(in_use, 1), PARTITIONS_MAX + 1)
+        if all(partition_of(key, number) == partition for key, partition in keys)
+    ]
+    if wanted in fitting or not fitting:  # none fits what was written with several
+        return max(wanted or PARTITIONS, in_use)
+    return PARTITIONS if PARTITIONS in fitting else fitting[0]
+
+
+async def _pending_keys(connection: AsyncConnection) -> list[tuple[str, int]]:
+    """Read ordering keys of pending events, each with its partition."""
+    return [(key, partition) for key, partition in await connection.execute(_KEYS)]
 
 
 class Partitions:

@@ -1,7 +1,9 @@
 """All who write or relay a database's events use the number of partitions that it began with."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ async def test_another_number_than_the_database_began_with_is_said_and_nothing_i
     database = Database(url)
     assert await agree(database, 4) == 4
     await database.close()
+    before = _content(tmp_path / "imv.db")
     where = {"database": url, "redis": own_redis.url, "nats": [own_nats.url]}
     config = at.write_config(tmp_path, engines=where, relay={"partitions": 2})
     done = subprocess.run(  # noqa: ASYNC221 - nothing else runs in this loop
@@ -35,3 +38,10 @@ async def test_another_number_than_the_database_began_with_is_said_and_nothing_i
     assert done.returncode == 1
     assert "began with 4; set it to 4, or leave it out" in done.stderr
     assert "Traceback" not in done.stderr
+    assert _content(tmp_path / "imv.db") == before
+
+
+def _content(database: Path) -> list[str]:
+    """Return every table with every row, as the statements that make them."""
+    with closing(sqlite3.connect(database)) as connection:
+        return list(connection.iterdump())

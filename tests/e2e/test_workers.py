@@ -42,24 +42,57 @@ async def test_two_workers_take_each_order_once_and_sell_each_unit_once(
             assert answer.is_success, answer.text
             by_number.setdefault(number, set()).add(answer.json()["order_id"])
         assert all(len(ids) == 1 for ids in by_number.values())
+        taken = await _taken_by_each(serve)
+        assert sum(taken.values()) >= 180
+        assert min(taken.values()) > 0
         await at.until(lambda: _all_decided(serve.http, token))
         states = await _states(serve.http, token)
         assert (states.count("routed"), states.count("held")) == (20, 40)
-        await _a_revoked_token_is_cut_off_in_every_worker(serve.http, token)
+        await _a_revoked_token_is_cut_off_in_every_worker(serve, token)
         await _a_killed_worker_is_replaced(serve)
         check_exactly_once(await events_until_quiet(own_nats.url))
 
 
-async def _a_revoked_token_is_cut_off_in_every_worker(http: str, token: str) -> None:
-    """Eight streams are spread over both workers; one of them hears of the revocation."""
+async def _taken_by_each(serve: at.Running) -> dict[int, float]:
+    """Ask on new connections until each worker has told how many webhooks it answered."""
+    taken: dict[int, float] = {}
+    async with asyncio.timeout(20):
+        while len(taken) < 2:
+            async with httpx.AsyncClient() as client:
+                answer = await client.get(f"{serve.http}/metrics")
+                _, port = answer.extensions["network_stream"].get_extra_info("client_addr")
+                counts = (
+                    float(line.rpartition(" ")[2])
+                    for line in answer.text.splitlines()
+                    if line.startswith("imv_webhooks_total{")
+                )
+                taken[_worker_at(serve, port)] = sum(counts)
+    return taken
+
+
+def _worker_at(serve: at.Running, port: int) -> int:
+    """Return the process that holds the other end of our connection from a port."""
+    (pid,) = (
+        worker.pid
+        for worker in serve.children()
+        if any(one.raddr and one.raddr.port == port for one in worker.net_connections("tcp"))
+    )
+    return pid
+
+
+async def _a_revoked_token_is_cut_off_in_every_worker(serve: at.Running, token: str) -> None:
+    """Streams are spread over both workers; one of them hears of the revocation."""
     async with httpx.AsyncClient(headers=at.bearer(token)) as client:
         asked = {"scopes": ["board:S-001"]}
-        made = (await client.post(f"{http}/v1/tokens", json=asked)).json()
+        made = (await client.post(f"{serve.http}/v1/tokens", json=asked)).json()
+        streams: list[websockets.ClientConnection] = []
+        workers: set[int] = set()
         async with AsyncExitStack() as stack, asyncio.timeout(20):
-            streams = [
-                await stack.enter_async_context(_stream(http, made["token"])) for _ in range(8)
-            ]
-            answer = await client.delete(f"{http}/v1/tokens/{made['id']}")
+            while len(workers) < 2 or len(streams) < 8:
+                stream = await stack.enter_async_context(_stream(serve.http, made["token"]))
+                streams.append(stream)
+                workers.add(_worker_at(serve, stream.local_address[1]))
+            answer = await client.delete(f"{serve.http}/v1/tokens/{made['id']}")
             assert answer.status_code == 204
             for stream in streams:
                 await stream.wait_closed()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from litestar.types import Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from config.errors import ImvError, Overloaded
 from gateway.serving import listen, serving
@@ -14,6 +14,12 @@ _PATIENCE_S = 20.0
 _KEPT_S = 5
 """How long uvicorn keeps a connection that asks nothing (`timeout_keep_alive`)."""
 _PIECE = b"x" * 65536
+_SOCKET = (
+    "connection: upgrade",
+    "upgrade: websocket",
+    "sec-websocket-version: 13",
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+)
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -35,7 +41,7 @@ def door(method: bytes, target: bytes) -> ImvError | None:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[Streams]:
+async def connected(app: ASGIApp = app) -> AsyncIterator[Streams]:
     address = listen("127.0.0.1", 0)
     async with serving(app, address, door=door):
         reader, writer = await asyncio.open_connection(*address.getsockname()[:2])
@@ -99,6 +105,51 @@ async def test_a_connection_that_does_not_stay_is_closed_after_the_answer(
 ) -> None:
     async with connected() as (reader, writer):
         writer.write(request("/full", *lines, version=version))
+        head, _ = await answer(reader)
+        assert b"connection: close" in head
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize(
+    "closing",
+    [
+        request("/full", "connection: close"),
+        request("/full", "connection: close", body=b"{}"),
+        request("/full", version="1.0"),
+        request("/full", "connection: keep-alive", version="1.0"),
+        request("/full", "expect: 100-continue"),
+        request("/well", "host: another"),
+        b"no request\r\n\r\n",
+    ],
+    ids=["asked", "with a body", "1.0", "1.0, kept", "100-continue", "two hosts", "no HTTP"],
+)
+@pytest.mark.parametrize("next_one", [(), _SOCKET], ids=["a request", "a websocket"])
+async def test_what_follows_an_answer_that_closes_never_reaches_the_application(
+    closing: bytes, next_one: tuple[str, ...]
+) -> None:
+    reached: list[str] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope["path"])
+        await app(scope, receive, send)
+
+    async with connected(noting) as (reader, writer):
+        writer.write(closing + request("/well", *next_one) + request("/well"))
+        head, _ = await answer(reader)
+        assert b"connection: close" in head
+        assert await reader.read() == b""
+    assert reached == []
+
+
+async def test_nothing_is_said_behind_an_answer_that_closes() -> None:
+    async def lengthy(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        headers = [(b"content-length", str(len(_PIECE) * 256).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": _PIECE * 256, "more_body": False})
+
+    async with connected(lengthy) as (reader, writer):
+        writer.write(request("/well", "connection: keep-alive", version="1.0") + b"no request\r\n")
         head, _ = await answer(reader)
         assert b"connection: close" in head
         assert await reader.read() == b""

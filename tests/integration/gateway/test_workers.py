@@ -5,49 +5,73 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
+import yaml  # type: ignore[import-untyped]
 
+from config.limits import SHUTDOWN_S
+from gateway import workers
 from tests.e2e import instance as at
 from tests.tidy.source import ROOT
 
 Parent = subprocess.Popen[str]
 _SCRIPT = """
-import pathlib, sys, time
+import os, pathlib, signal, sys, time
 from config import errors, log
 from gateway.workers import Workers
 
 log.configure()
+fault = pathlib.Path(sys.argv[1])
+
+def kind():
+    return fault.read_text() if fault.exists() else None
+
+def in_child():  # the first moment of a worker: it has its parent's handlers
+    if kind() == "signal":
+        os.kill(os.getpid(), signal.SIGTERM)
 
 def work(ready):
-    fault = pathlib.Path(sys.argv[1])
-    if fault.exists():
-        raise getattr(errors, fault.read_text() or "-", RuntimeError)("an engine is away")
-    ready()
+    what = kind()
+    if what in ("hangs", "deaf"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    elif what is not None:
+        raise getattr(errors, what or "-", RuntimeError)("an engine is away")
+    if what != "hangs":
+        ready()
     while True:
         time.sleep(60)
 
-Workers(2, work).run(lambda: print("ready", flush=True))
+signal.alarm(40)  # whoever reads our lines does not wait for ever
+os.register_at_fork(after_in_child=in_child)
+Workers(2, work, ready_s=3, stop_s=1).run(lambda: print("ready", flush=True))
 """
 
 
 @pytest.fixture
 def fault(tmp_path: Path) -> Path:
-    """A file whose presence keeps new workers from starting."""
+    """A file whose presence keeps new workers from starting, or from stopping."""
     return tmp_path / "fault"
 
 
 @pytest.fixture
 def parent(fault: Path) -> Iterator[Parent]:
+    with _started(fault) as parent:
+        assert parent.stdout
+        assert parent.stdout.readline() == "ready\n"
+        yield parent
+
+
+@contextmanager
+def _started(fault: Path) -> Iterator[Parent]:
     command = [sys.executable, "-c", _SCRIPT, str(fault)]
     parent = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        assert parent.stdout
-        assert parent.stdout.readline() == "ready\n"
         yield parent
     finally:
         parent.kill()
@@ -68,7 +92,7 @@ async def test_a_worker_that_cannot_be_replaced_now_leaves_the_others_serving(
     first, second = sorted(_alive(parent))
     await asyncio.to_thread(fault.touch)
     psutil.Process(first).kill()
-    await asyncio.to_thread(_failures, parent, 2)
+    await asyncio.to_thread(_told, parent, "worker.failed", 2)
     assert second in _alive(parent)
     await asyncio.to_thread(fault.unlink)
     await at.until(lambda: _has_two(parent, second))
@@ -80,9 +104,66 @@ async def test_a_worker_says_in_a_line_why_it_ended_and_a_defect_in_full(
 ) -> None:
     await asyncio.to_thread(fault.write_text, kind)
     psutil.Process(min(_alive(parent))).kill()
-    line = await asyncio.to_thread(_failures, parent, 1)
+    line = await asyncio.to_thread(_told, parent, "worker.failed", 1)
     assert "an engine is away" in line
     assert ("Traceback" in line) is shown
+
+
+async def test_a_worker_that_hangs_in_a_replacement_is_killed_and_the_others_serve(
+    parent: Parent, fault: Path
+) -> None:
+    first, second = sorted(_alive(parent))
+    await asyncio.to_thread(fault.write_text, "hangs")
+    psutil.Process(first).kill()
+    await asyncio.to_thread(_told, parent, "worker.killed", 1)
+    assert second in _alive(parent)
+    await asyncio.to_thread(fault.unlink)
+    await at.until(lambda: _has_two(parent, second))
+
+
+async def test_a_worker_that_hangs_at_the_first_start_is_killed_and_the_start_fails(
+    fault: Path,
+) -> None:
+    await asyncio.to_thread(fault.write_text, "hangs")
+    with _started(fault) as parent:
+        line = await asyncio.to_thread(_told, parent, "worker.killed", 1)
+        assert await asyncio.to_thread(parent.wait, 20) == 1
+        assert not psutil.pid_exists(_pid_in(line))
+
+
+async def test_workers_that_do_not_stop_are_killed_and_the_parent_ends(fault: Path) -> None:
+    await asyncio.to_thread(fault.write_text, "deaf")
+    with _started(fault) as parent:
+        assert parent.stdout
+        assert await asyncio.to_thread(parent.stdout.readline) == "ready\n"
+        workers = _alive(parent)
+        assert len(workers) == 2
+        parent.send_signal(signal.SIGTERM)
+        killed = [await asyncio.to_thread(_told, parent, "worker.killed", 1) for _ in range(2)]
+        assert {_pid_in(line) for line in killed} == workers
+        assert await asyncio.to_thread(parent.wait, 20) == 0
+        assert not any(map(psutil.pid_exists, workers))
+
+
+def test_a_stop_has_time_for_what_is_under_way_and_ends_before_the_machine_kills_all() -> None:
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+    grace_s = float(compose["x-imv"]["stop_grace_period"].removesuffix("s"))
+    assert SHUTDOWN_S < workers._STOP_S < grace_s
+
+
+async def test_a_signal_in_a_workers_first_moment_ends_it_and_none_of_the_others(
+    parent: Parent, fault: Path
+) -> None:
+    first, second = sorted(_alive(parent))
+    await asyncio.to_thread(fault.write_text, "signal")
+    psutil.Process(first).kill()
+    line = await asyncio.to_thread(_told, parent, "worker.ended", 2)
+    assert f'"status": {-signal.SIGTERM}' in line
+    assert second in _alive(parent)
+    await asyncio.to_thread(fault.unlink)
+    await at.until(lambda: _has_two(parent, second))
+    parent.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(parent.wait, 20) == 0
 
 
 async def test_all_stop_together(parent: Parent) -> None:
@@ -96,20 +177,24 @@ async def test_a_killed_parent_leaves_no_worker(parent: Parent) -> None:
     await at.until(lambda: _ended(workers))
 
 
-def _failures(parent: Parent, count: int) -> str:
-    """Return the last line when the log has told of so many workers that did not come up."""
+def _told(parent: Parent, event: str, count: int) -> str:
+    """Return the last line when the log has told so often of an event."""
     assert parent.stderr
     line = ""
     while count:
         line = parent.stderr.readline()
         assert line, "the parent ended"
-        count -= "worker.failed" in line
+        count -= f'"{event}"' in line
     return line
 
 
 async def _has_two(parent: Parent, survivor: int) -> bool:
     found = _alive(parent)
     return len(found) == 2 and survivor in found
+
+
+def _pid_in(line: str) -> int:
+    return int(msgspec.json.decode(line)["pid"])
 
 
 async def _ended(workers: list[psutil.Process]) -> bool:
