@@ -118,7 +118,12 @@ _CLAIM = (
         _MINE,
         _LEASE.partition.in_(bindparam("partitions", expanding=True)),
         _LEASE.batch_id.is_(None),
-        select(literal(1)).where(_PENDING).correlate(relay_partition).exists(),
+        # Not merely pending: of events that are gone there would be nothing to stamp.
+        select(literal(1))
+        .select_from(outbox_pending.join(outbox, outbox.c.position == outbox_pending.c.position))
+        .where(_PENDING)
+        .correlate(relay_partition)
+        .exists(),
     )
     .values(
         batch_id=bindparam("turn", type_=String) + "-" + cast(_LEASE.partition, String),

@@ -11,6 +11,7 @@ from config.clock import Clock, to_ms, to_us
 from config.errors import Conflict, Misconfigured
 from config.ids import IdFactory, partition_of
 from config.limits import LEASE_S, OUTBOX_KEPT_S, PARTITIONS, PARTITIONS_MAX, RELAY_BATCH_MAX
+from config.log import get_log
 from outbox.lease_statements import (
     Lease,
     claim_batches,
@@ -30,7 +31,15 @@ from outbox.lease_statements import (
 )
 from outbox.message import Batch, Message, Published
 from outbox.ports import Transactions
-from outbox.statements import is_pending, load_batches, mark_published, prune, restage
+from outbox.statements import (
+    forget_lost,
+    is_pending,
+    load_batches,
+    mark_published,
+    may_prune,
+    prune,
+    restage,
+)
 from outbox.table import outbox, outbox_pending
 
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -118,6 +127,7 @@ class Partitions:
         # Race: on PostgreSQL a stamp that waits for a row that is rewound sees that row anew, but what
         # is pending as it was before, so newer events would overtake those that were put back.
         self._stamping = asyncio.Lock()
+        self._log = get_log("outbox")
         self.me = self._new_id()
 
     async def prepare(self) -> None:
@@ -226,10 +236,19 @@ class Partitions:
             await leave_members(connection, self.me)
 
     async def prune(self) -> bool:
-        """Delete a bounded number of old published rows; tell whether there may be more."""
+        """Delete a bounded number of old published rows; tell whether there may be more.
+
+        What waits although its event is gone (somebody deleted it by hand) is forgotten, and told of.
+        """
         before_us = self._now_us() - OUTBOX_KEPT_S * 1_000_000
         async with self._transactions.write() as connection:
-            return await prune(connection, before_us, PRUNE_ROWS_MAX) == PRUNE_ROWS_MAX
+            if not await may_prune(connection):
+                return False
+            lost = await forget_lost(connection, PRUNE_ROWS_MAX)
+            pruned = await prune(connection, before_us, PRUNE_ROWS_MAX)
+        if lost:
+            self._log.error("rows.missing", found=lost)
+        return PRUNE_ROWS_MAX in (lost, pruned)
 
     def _now_us(self) -> int:
         return to_us(self._clock.now())

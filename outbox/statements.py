@@ -11,6 +11,8 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    text,
+    tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,6 +65,23 @@ _OLD = select(_FIRST.c.position).where(
     )
     .exists(),
 )
+# Events that are gone can never be published. What would be next is looked at, not all that waits.
+_NEXT = (
+    select(outbox_pending.c.partition, outbox_pending.c.position)
+    .order_by(outbox_pending.c.partition, outbox_pending.c.position)
+    .limit(bindparam("rows_max"))
+    .subquery()
+)
+_LOST = (
+    select(_NEXT.c.partition, _NEXT.c.position)
+    .select_from(_NEXT.outerjoin(outbox, outbox.c.position == _NEXT.c.position))
+    .where(outbox.c.position.is_(None))
+)
+_FORGET_LOST = delete(outbox_pending).where(
+    tuple_(outbox_pending.c.partition, outbox_pending.c.position).in_(_LOST)
+)
+_LOCK: Final = int.from_bytes(b"imv-keep")
+"""The key of the PostgreSQL advisory lock under which events are put back or pruned."""
 _PRUNE = delete(outbox).where(outbox.c.position.in_(_OLD.scalar_subquery()))
 
 _RESTAGE = insert(outbox_pending).from_select(
@@ -141,8 +160,29 @@ async def prune(connection: AsyncConnection, before_us: int, rows_max: int) -> i
     return done.rowcount
 
 
+async def may_prune(connection: AsyncConnection) -> bool:
+    """Keep others from putting events back until this transaction ends; False while one does.
+
+    Neither sees the other's rows: an event could be pruned while it is put back, and wait for ever.
+    """
+    if connection.dialect.name != "postgresql":
+        return True
+    asked = await connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK})
+    return bool(asked.scalar_one())
+
+
+async def forget_lost(connection: AsyncConnection, rows_max: int) -> int:
+    """Let nobody wait for events that are gone, among the next ones; return how many those were."""
+    return (await connection.execute(_FORGET_LOST, {"rows_max": rows_max})).rowcount
+
+
 async def restage(connection: AsyncConnection, partition: int) -> int:
-    """Let everything that is kept of a partition be published again; return how many rows."""
+    """Let everything that is kept of a partition be published again; return how many rows.
+
+    Until the transaction ends nobody prunes.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     return (await connection.execute(_RESTAGE, {"partition": partition})).rowcount
 
 
