@@ -132,7 +132,7 @@ def _statements(dialect: str, templates: int, wanted: int) -> Iterator[str]:
     for first in range(1, copies + 1, step):
         last = min(copies, first + step - 1)
         for table in _TABLES:
-            if table is not outbox or first <= copies // _OUTBOX_PART:
+            if table is not outbox or first <= max(1, copies // _OUTBOX_PART):
                 yield _copy(table, dialect, (first, last), old.get(table.name, ""))
 
 
