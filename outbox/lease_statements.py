@@ -91,6 +91,14 @@ _RELEASE = (
     .values(owner="", expires_us=0)
 )
 
+_KEYS_MAX: Final = 10_000
+_KEYS = (
+    select(outbox.c.ordering_key, outbox_pending.c.partition)
+    .select_from(outbox_pending.join(outbox, outbox.c.position == outbox_pending.c.position))
+    .distinct()
+    .limit(_KEYS_MAX)
+)
+
 # What a new batch of a partition consists of: its first pending rows, up to a number and, after
 # the first one, up to a size.
 _PENDING = outbox_pending.c.partition == _LEASE.partition
@@ -179,6 +187,11 @@ async def partitions_in_use(connection: AsyncConnection) -> int:
     """Tell how many partitions the pending events need, of a database that no relay has seen yet."""
     found: int = (await connection.execute(_IN_USE)).scalar_one()
     return found
+
+
+async def pending_keys(connection: AsyncConnection) -> list[tuple[str, int]]:
+    """Read ordering keys of pending events, each with its partition; enough to tell their number."""
+    return [(key, partition) for key, partition in await connection.execute(_KEYS)]
 
 
 async def stay_member(connection: AsyncConnection, me: str, *, now_us: int, until_us: int) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.clock import Clock, to_ms, to_us
@@ -23,6 +22,7 @@ from outbox.lease_statements import (
     make_partitions,
     members,
     partitions_in_use,
+    pending_keys,
     release_leases,
     renew_leases,
     rewind,
@@ -40,19 +40,9 @@ from outbox.statements import (
     prune,
     restage,
 )
-from outbox.table import outbox, outbox_pending
 
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 PRUNE_ROWS_MAX: Final = 1000
-_KEYS_MAX: Final = 10_000
-"""So many keys tell what number a database was written with."""
-
-_KEYS = (
-    select(outbox.c.ordering_key, outbox_pending.c.partition)
-    .select_from(outbox_pending.join(outbox, outbox.c.position == outbox_pending.c.position))
-    .distinct()
-    .limit(_KEYS_MAX)
-)
 
 
 async def agree(transactions: Transactions, wanted: int | None) -> int:
@@ -87,7 +77,7 @@ async def _beginning(connection: AsyncConnection, wanted: int | None) -> int:
     their number is one under which each pending key stands where its next event goes.
     """
     in_use = await partitions_in_use(connection)
-    keys = await _pending_keys(connection)
+    keys = await pending_keys(connection)
     fitting = [
         number
         for number in range(max(in_use, 1), PARTITIONS_MAX + 1)
@@ -96,11 +86,6 @@ async def _beginning(connection: AsyncConnection, wanted: int | None) -> int:
     if wanted in fitting or not fitting:  # none fits what was written with several
         return max(wanted or PARTITIONS, in_use)
     return PARTITIONS if PARTITIONS in fitting else fitting[0]
-
-
-async def _pending_keys(connection: AsyncConnection) -> list[tuple[str, int]]:
-    """Read ordering keys of pending events, each with its partition."""
-    return [(key, partition) for key, partition in await connection.execute(_KEYS)]
 
 
 class Partitions:

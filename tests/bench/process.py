@@ -110,36 +110,28 @@ class Process:
 
 
 class Peak:
-    """Watches how much memory a process holds more, at most, while this is open."""
+    """How much memory a process held more, at most."""
 
-    def __init__(self, process: Process) -> None:
-        """Take the process."""
-        self._process = process
-        self._over = Event()
-        self._thread = Thread(target=self._watch, daemon=True)
-        self.grown_bytes = 0
+    grown_bytes = 0
 
-    def __enter__(self) -> Self:
-        """Begin to look, twenty times a second."""
-        self._before = self._process.memory_bytes()
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Look no more."""
-        self._over.set()
-        self._thread.join()
+@contextmanager
+def watched(process: Process) -> Iterator[Peak]:
+    """Look at a process's memory twenty times a second while this is open."""
+    peak, over, before = Peak(), Event(), process.memory_bytes()
 
-    def _watch(self) -> None:
+    def look() -> None:
         with suppress(psutil.NoSuchProcess):
-            while not self._over.wait(_LOOK_S):
-                grown = self._process.memory_bytes() - self._before
-                self.grown_bytes = max(self.grown_bytes, grown)
+            while not over.wait(_LOOK_S):
+                peak.grown_bytes = max(peak.grown_bytes, process.memory_bytes() - before)
+
+    thread = Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from tests.bench.letters import Deck
 from tests.bench.load import Result, Run
 from tests.bench.loading import Load
 from tests.bench.plan import Plan
-from tests.bench.process import Failed, Peak
+from tests.bench.process import Failed, watched
 from tests.bench.report import Finding, judged
 from tests.bench.rounds import middle, ratio
 from tests.bench.servers import Gateway, gateway
@@ -57,7 +57,7 @@ def _measure(plan: Plan, answer_s: float) -> Finding:
         load = stack.enter_context(_load(plan, folder))
         load.run(_full(plan, up, plan.warm_s))
         up.books.drain()
-        with Peak(up.process) as peak:
+        with watched(up.process) as peak:
             rounds = [_round(plan, up, load) for _ in range(plan.rounds)]
         check_gateway(up.books, load, up.nats)
     return _finding(plan, answer_s, rounds, peak.grown_bytes / 2**20)
