@@ -20,7 +20,8 @@ from store.records import CLOSED_STATES
 
 Item = Delivered | Disconnected | Restarted | Connected
 BOARD = Topic("board", "S-001")
-START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+START = datetime(2026, 11, 23, 9, 0, 30, tzinfo=UTC)
+"""In the middle of a minute: a page tells the time a millisecond off, and shows minutes."""
 Row = dict[str, Any]
 
 

@@ -207,7 +207,7 @@ async def test_a_lost_stream_is_told_at_once_and_so_is_its_return(world: World) 
     await caught_up(world, screen)
     world.stream.say(Disconnected("gone"))
     await caught_up(world, screen)
-    assert screen.frozen_since() == "2026-11-23T09:00:00.000000Z"
+    assert screen.frozen_since() == "2026-11-23T09:00:30.000000Z"
     world.stream.say(Connected(StreamPosition("1", 0)))
     await caught_up(world, screen)
     assert screen.live
@@ -232,7 +232,7 @@ async def test_events_that_do_not_leave_make_screens_stale(world: World) -> None
     assert screen.live
     world.clock.forward(6)
     await caught_up(world, screen)
-    assert screen.frozen_since() == "2026-11-23T09:00:00.000000Z"
+    assert screen.frozen_since() == "2026-11-23T09:00:30.000000Z"
     world.table.pending_since = None
     await caught_up(world, screen)
     assert screen.live
