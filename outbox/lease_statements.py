@@ -13,9 +13,9 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -100,15 +100,19 @@ _KEYS = (
 )
 
 # What a new batch of a partition consists of: its first pending rows, up to a number and, after
-# the first one, up to a size.
-_PENDING = outbox_pending.c.partition == _LEASE.partition
-_ROWS = (
-    select(outbox.c.position, func.length(outbox.c.data).label("bytes"))
-    .select_from(outbox_pending.join(outbox, outbox.c.position == outbox_pending.c.position))
-    .where(_PENDING)
+# the first one, up to a size. They are few before anything is joined: where the join comes first,
+# PostgreSQL may read all that waits, or all that was ever published.
+_FIRST = (
+    select(outbox_pending.c.position)
+    .where(outbox_pending.c.partition == _LEASE.partition)
     .correlate(relay_partition)
     .order_by(outbox_pending.c.position)
     .limit(bindparam("rows_max"))
+    .subquery()
+)
+_ROWS = (
+    select(outbox.c.position, func.length(outbox.c.data).label("bytes"))
+    .select_from(_FIRST.join(outbox, outbox.c.position == _FIRST.c.position))
     .subquery()
 )
 _SUMMED = select(
@@ -127,17 +131,17 @@ _CLAIM = (
         _LEASE.partition.in_(bindparam("partitions", expanding=True)),
         _LEASE.batch_id.is_(None),
         # Not merely pending: of events that are gone there would be nothing to stamp.
-        select(literal(1))
-        .select_from(outbox_pending.join(outbox, outbox.c.position == outbox_pending.c.position))
-        .where(_PENDING)
-        .correlate(relay_partition)
-        .exists(),
+        select(_ROWS.c.position).exists(),
     )
     .values(
         batch_id=bindparam("turn", type_=String) + "-" + cast(_LEASE.partition, String),
         positions=_POSITIONS,
     )
     .returning(*_STATE)
+)
+
+_BY_INDEX: Final = text(
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
 )
 
 _IDLE = select(*_STATE).where(_MINE, _LEASE.batch_id.is_(None)).order_by(_LEASE.partition)
@@ -241,6 +245,16 @@ async def release_all(connection: AsyncConnection) -> None:
     """Give every partition up, when no relay lives; what stands stamped goes to the next owner."""
     await connection.execute(_RELEASE_ALL)
     await connection.execute(_LEAVE_ALL)
+
+
+async def find_by_index(connection: AsyncConnection) -> None:
+    """Let each statement of this transaction find its rows by an index, as it can.
+
+    PostgreSQL plans for a table as it was, and keeps the plan: one from when nothing waited reads all
+    that waits, in every turn.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_BY_INDEX)
 
 
 async def claim_batches(

@@ -17,6 +17,7 @@ from outbox.lease_statements import (
     clear_stamps,
     count_partitions,
     expect_marker,
+    find_by_index,
     idle_leases,
     leave_members,
     make_partitions,
@@ -170,6 +171,7 @@ class Partitions:
         Returns the stamped batches, and whether every mark still found its lease and stamp.
         """
         async with self._stamping, self._transactions.write() as connection:
+            await find_by_index(connection)
             kept = await self._mark(connection, published)
             return await self._stamp(connection, free), kept
 

@@ -8,7 +8,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    insert,
     literal,
     select,
     text,
@@ -84,18 +83,18 @@ _LOCK: Final = int.from_bytes(b"imv-keep")
 """The key of the PostgreSQL advisory lock under which events are put back or pruned."""
 _PRUNE = delete(outbox).where(outbox.c.position.in_(_OLD.scalar_subquery()))
 
-_RESTAGE = insert(outbox_pending).from_select(
-    ["partition", "position"],
-    select(outbox.c.partition, outbox.c.position).where(
-        outbox.c.partition == bindparam("partition"),
-        ~select(literal(1))
-        .where(
-            outbox_pending.c.partition == outbox.c.partition,
-            outbox_pending.c.position == outbox.c.position,
-        )
-        .exists(),
-    ),
+_RESTAGE: Final = text(
+    """
+INSERT INTO outbox_pending (partition, position)
+SELECT partition, position FROM outbox
+WHERE partition = :partition AND position >= :first AND position < :first + :count
+ON CONFLICT DO NOTHING"""
 )
+_EXTENT = select(
+    func.coalesce(func.min(outbox.c.position), 0), func.coalesce(func.max(outbox.c.position), 0)
+)
+_RESTAGE_ROWS: Final = 100_000
+"""How many rows one statement looks at, so that none takes too long however many are kept."""
 
 _WAITING = select(
     func.count().label("waiting"), func.min(outbox_pending.c.position).label("first")
@@ -183,7 +182,12 @@ async def restage(connection: AsyncConnection, partition: int) -> int:
     """
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-    return (await connection.execute(_RESTAGE, {"partition": partition})).rowcount
+    oldest, newest = (await connection.execute(_EXTENT)).one()
+    rows = 0
+    for first in range(oldest, newest + 1, _RESTAGE_ROWS):
+        part = {"partition": partition, "first": first, "count": _RESTAGE_ROWS}
+        rows += (await connection.execute(_RESTAGE, part)).rowcount
+    return rows
 
 
 async def backlog(connection: AsyncConnection) -> Backlog:
