@@ -36,29 +36,31 @@ class Delivery:
         self._log = get_log("outbox")
 
     async def deliver(
-        self, batch: Batch, messages: Sequence[Message], *, doubt: bool
+        self, batch: Batch, messages: Sequence[Message], *, doubt: bool, sent: str = ""
     ) -> Published | None:
         """Try until the stream has the batch; None when it is another relay's, or we stop.
 
-        `doubt`: an earlier attempt may have reached the stream.
+        `doubt`: an earlier attempt may have reached the stream. `sent`: the name under which the
+        messages were sent ahead; a second attempt sends them itself.
         """
         for delay in delays():
             if delay and await happens(self._stopping, delay):
                 return None
             try:
-                outcome = await self._attempt(batch, messages, doubt=doubt)
+                outcome = await self._attempt(batch, messages, doubt=doubt, sent=sent)
             except (Unavailable, Conflict) as error:
-                self._trouble.tell(error)
-                doubt = True
+                if not sent:  # what was sent ahead may be forgotten by now
+                    self._trouble.tell(error)
+                doubt, sent = True, ""
                 continue
             if not isinstance(outcome, Batch):
                 self._trouble.over()
                 return outcome
-            batch, doubt = outcome, True
+            batch, doubt, sent = outcome, True, ""
         raise AssertionError("delays never end")
 
     async def _attempt(
-        self, batch: Batch, messages: Sequence[Message], *, doubt: bool
+        self, batch: Batch, messages: Sequence[Message], *, doubt: bool, sent: str
     ) -> Published | Batch | None:
         """Return a batch, the same or stamped anew, when it has to be tried again."""
         if doubt:
@@ -66,7 +68,7 @@ class Delivery:
             if not isinstance(verdict, Batch):
                 return verdict
             batch = verdict
-        match await self._publisher.publish_batch(batch, messages):
+        match await self._publisher.publish_batch(batch, messages, sent=sent):
             case Stored(sequence):
                 crash.here("relay.published")
                 return Published(batch, sequence)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
 import nats.errors
@@ -116,55 +117,77 @@ class NatsPublisher:
             case ApiError():
                 raise EngineDown(f"JetStream: {found.description}")
 
-    async def publish_batch(self, batch: Batch, messages: Sequence[Message]) -> Stored | Refused:
+    async def send_ahead(self, messages: Sequence[Message]) -> str:
+        """Send messages without their marker; see the port."""
+        client = await self._connection.client()
+        name = str(uuid4())
+        try:
+            async with self._connection.bounded(PUBLISH_S):
+                await self._send(client, name, messages)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise EngineDown("NATS took no messages ahead") from error
+        return name
+
+    async def publish_batch(
+        self, batch: Batch, messages: Sequence[Message], *, sent: str = ""
+    ) -> Stored | Refused:
         """Append the messages and the batch's marker in one atomic batch; see the port."""
         client = await self._connection.client()
         try:
             async with self._connection.bounded(PUBLISH_S):
-                return await self._send(client, batch, messages)
+                if not sent and (refusal := await self._begin(client, batch, messages)):
+                    return refusal
+                return await self._commit(client, batch, len(messages), sent or batch.id)
         except nats.errors.NoRespondersError as error:
             raise EngineDown(f"the stream {STREAM} does not listen") from error
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise OutcomeUnknown("NATS did not answer in time") from error
 
-    async def _send(
+    async def _begin(
         self, client: ReadyClient, batch: Batch, messages: Sequence[Message]
-    ) -> Stored | Refused:
-        """Send first and last as requests: the first proves that batches work, the last commits."""
-        headers = [self._headers(batch, number, one) for number, one in enumerate(messages, 1)]
+    ) -> Stored | Refused | None:
+        """Send the messages, the first as a request, which proves that batches work."""
         for message in messages[:1]:
+            headers = self._headers(batch.id, 1, message)
             begun = await client.request(
-                message.subject, message.data, timeout=PUBLISH_S, headers=headers[0]
+                message.subject, message.data, timeout=PUBLISH_S, headers=headers
             )
             if begun.data:
                 return _outcome(begun.data)
-        await self._send_rest(client, messages[1:], headers[1:])
+        await self._send(client, batch.id, messages, first=1)
         crash.here("relay.half_published")
+        return None
+
+    async def _commit(
+        self, client: ReadyClient, batch: Batch, messages: int, name: str
+    ) -> Stored | Refused:
+        """Send the marker, which stores the messages that were sent under a name, and itself."""
         committed = await client.request(
             marker_subject(batch.partition),
             timeout=PUBLISH_S,
-            headers=_marker_headers(batch, len(messages) + 1),
+            headers=_marker_headers(batch, name, messages + 1),
         )
         return _outcome(committed.data)
 
-    async def _send_rest(
-        self, client: ReadyClient, messages: Sequence[Message], headers: Sequence[Any]
+    async def _send(
+        self, client: ReadyClient, name: str, messages: Sequence[Message], *, first: int = 0
     ) -> None:
         """Send without waiting for answers, one batch at a time, so that the loop stays free."""
         clock = asyncio.get_running_loop().time
         async with self._sending:
             deadline = clock() + PUBLISH_S
-            for number, message in enumerate(messages):
-                await client.publish(message.subject, message.data, headers=headers[number])
+            for number, message in enumerate(messages[first:], first + 1):
+                headers = self._headers(name, number, message)
+                await client.publish(message.subject, message.data, headers=headers)
                 if number % SENT_AT_ONCE_MAX == 0:
                     await asyncio.sleep(0)
                     # The client swallows a cancellation while its peer does not read.
                     if clock() > deadline:
                         raise TimeoutError
 
-    def _headers(self, batch: Batch, number: int, message: Message) -> Any:
+    def _headers(self, name: str, number: int, message: Message) -> Any:
         headers = headers_of(message, self._source)
-        headers["Nats-Batch-Id"] = batch.id
+        headers["Nats-Batch-Id"] = name
         headers["Nats-Batch-Sequence"] = str(number)
         return encoded_headers(headers)
 
@@ -190,10 +213,10 @@ class NatsPublisher:
             )
 
 
-def _marker_headers(batch: Batch, number: int) -> Any:
+def _marker_headers(batch: Batch, name: str, number: int) -> Any:
     return encoded_headers(
         {
-            "Nats-Batch-Id": batch.id,
+            "Nats-Batch-Id": name,
             "Nats-Batch-Sequence": str(number),
             "Nats-Batch-Commit": "1",
             "Nats-Msg-Id": batch.id,

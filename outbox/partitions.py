@@ -36,6 +36,7 @@ from outbox.statements import (
     forget_lost,
     is_pending,
     load_batches,
+    load_upcoming,
     mark_published,
     may_prune,
     prune,
@@ -200,6 +201,14 @@ class Partitions:
         """Read stamped batches."""
         async with self._transactions.read() as connection:
             return await load_batches(connection, batches)
+
+    async def load_upcoming(self, batch: Batch) -> tuple[tuple[int, ...], list[Message]]:
+        """Read positions and messages of what a turn will stamp behind a batch, if that is whole."""
+        async with self._transactions.read() as connection:
+            await find_by_index(connection)
+            return await load_upcoming(
+                connection, batch, rows_max=RELAY_BATCH_MAX, bytes_max=BATCH_BYTES_MAX
+            )
 
     async def expect(self, batch: Batch, sequence: int) -> bool:
         """Let a stamped batch follow another marker; False when it is no longer ours."""

@@ -105,7 +105,21 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Publisher(Protocol):
+class AheadSender(Protocol):
+    """Sends what may become a batch."""
+
+    async def send_ahead(self, messages: Sequence[Message]) -> str:
+        """Send what a batch will probably consist of, and return a name for it.
+
+        Nothing of it is stored before a batch under that name is published; soon it is forgotten.
+
+        Raises:
+            EngineDown: not all could be sent.
+        """
+        ...
+
+
+class Publisher(AheadSender, Protocol):
     """Appends batches to the stream, each whole or not at all, each once."""
 
     async def ensure_stream(self) -> None:
@@ -116,8 +130,12 @@ class Publisher(Protocol):
         """
         ...
 
-    async def publish_batch(self, batch: Batch, messages: Sequence[Message]) -> Stored | Refused:
+    async def publish_batch(
+        self, batch: Batch, messages: Sequence[Message], *, sent: str = ""
+    ) -> Stored | Refused:
         """Append the messages and the batch's marker, if the expected marker is the last one.
+
+        `sent` is the name under which exactly these messages were sent ahead.
 
         Raises:
             EngineDown: nothing was stored; OutcomeUnknown: it may be stored, or may be yet.

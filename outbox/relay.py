@@ -11,7 +11,8 @@ from config.ids import IdFactory
 from config.limits import LEASE_S, RELAY_IDLE_S, RELAY_TURN_S
 from config.log import get_log
 from outbox.delivery import Delivery
-from outbox.message import Batch, Message, Published
+from outbox.lookahead import Lookahead, Ready
+from outbox.message import Batch, Published
 from outbox.partitions import Partitions
 from outbox.ports import Publisher, Transactions
 from outbox.recovery import Recovery
@@ -49,6 +50,7 @@ class Relay:
         self._delivery = Delivery(
             self._partitions, publisher, self._recovery, clock, stopping=self._stopping
         )
+        self._lookahead = Lookahead(self._partitions, publisher, clock)
         self._look = True
         self._ours: set[int] = set()
         self._under_way: set[int] = set()
@@ -150,6 +152,7 @@ class Relay:
         wait_s = LEASE_S / RENEWALS_PER_LEASE if settled else RELAY_IDLE_S
         self._refresh_at = self._clock.monotonic() + wait_s
         self._ours = {lease.partition for lease in leases}
+        self._lookahead.keep(self._ours)
         crash.here("relay.leased")
         return [
             lease.batch
@@ -186,18 +189,32 @@ class Relay:
         """
         if not stamped:
             return
-        loaded = await self._partitions.load(stamped)
+        loaded = await self._loaded(stamped)
         crash.here("relay.loaded")
-        for batch, messages in zip(stamped, loaded, strict=True):
-            if len(messages) != len(batch.positions):
+        for batch in stamped:
+            ready = loaded[batch.id]
+            if len(ready.messages) != len(batch.positions):
                 # Somebody deleted pending rows by hand: what is left goes out.
-                self._log.error("rows.missing", batch=batch.id, found=len(messages))
+                self._log.error("rows.missing", batch=batch.id, found=len(ready.messages))
             self._under_way.add(batch.partition)
-            carry = self._carry(batch, messages, doubt=doubt)
+            carry = self._carry(batch, ready, doubt=doubt)
             batches.create_task(carry, name=f"batch {batch.id}")
+            self._lookahead.begin(batch, batches)
 
-    async def _carry(self, batch: Batch, messages: Sequence[Message], *, doubt: bool) -> None:
-        published = await self._delivery.deliver(batch, messages, doubt=doubt)
+    async def _loaded(self, stamped: Sequence[Batch]) -> dict[str, Ready]:
+        """Return messages by their batch's id: what was read ahead, and one read for the rest."""
+        ahead = {batch.id: await self._lookahead.take(batch) for batch in stamped}
+        ready = {name: found for name, found in ahead.items() if found}
+        missing = [batch for batch in stamped if batch.id not in ready]
+        if missing:
+            loaded = await self._partitions.load(missing)
+            ready |= {batch.id: Ready(one) for batch, one in zip(missing, loaded, strict=True)}
+        return ready
+
+    async def _carry(self, batch: Batch, ready: Ready, *, doubt: bool) -> None:
+        published = await self._delivery.deliver(
+            batch, ready.messages, doubt=doubt, sent=ready.sent
+        )
         if published:
             self._published.append(published)
         else:

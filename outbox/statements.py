@@ -1,5 +1,6 @@
 """The outbox's SQL: one function per statement, the same on SQLite and PostgreSQL."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -46,6 +47,22 @@ _FIRST_PENDING = (
     select(outbox_pending.c.position)
     .where(outbox_pending.c.partition.in_(bindparam("partitions", expanding=True)))
     .limit(1)
+)
+
+_AFTER = (
+    select(outbox_pending.c.position)
+    .where(
+        outbox_pending.c.partition == bindparam("partition"),
+        outbox_pending.c.position > bindparam("after"),
+    )
+    .order_by(outbox_pending.c.position)
+    .limit(bindparam("rows_max"))
+    .subquery()
+)
+_UPCOMING = (
+    select(outbox.c.position, func.length(outbox.c.data))
+    .select_from(_AFTER.join(outbox, outbox.c.position == _AFTER.c.position))
+    .order_by(outbox.c.position)
 )
 
 # Only the first rows are looked at: what is old stands in front.
@@ -139,6 +156,23 @@ async def load_batches(
     asked = [(position,) for batch in batches for position in batch.positions]
     found = {row[0]: Message(*row[1:]) for row in await _LOAD.ask(connection, asked)}
     return [[found[one] for one in batch.positions if one in found] for batch in batches]
+
+
+async def load_upcoming(
+    connection: AsyncConnection, batch: Batch, *, rows_max: int, bytes_max: int
+) -> tuple[tuple[int, ...], list[Message]]:
+    """Read what the batch behind a stamped one will probably be, if it is a whole one; else nothing."""
+    asked = {"partition": batch.partition, "after": batch.positions[-1], "rows_max": rows_max}
+    found = (await connection.execute(_UPCOMING, asked)).all()
+    before = itertools.accumulate((size for _, size in found), initial=0)
+    positions = tuple(
+        row[0] for row, bytes_before in zip(found, before, strict=False) if bytes_before < bytes_max
+    )
+    if len(positions) == len(found) < rows_max:
+        return (), []
+    upcoming = msgspec.structs.replace(batch, positions=positions)
+    (messages,) = await load_batches(connection, [upcoming])
+    return positions, messages
 
 
 async def mark_published(connection: AsyncConnection, batches: Iterable[Batch]) -> None:

@@ -12,8 +12,8 @@ from nats.js.errors import NotFoundError
 from tests.bench.books import Books
 from tests.bench.process import Failed
 
-_LOOK_S: Final = 0.004
-_LOOKS: Final = 25
+_LOOK_S: Final = 0.02
+_LOOKS: Final = 5
 """After so many looks at the stream the outbox is asked, too."""
 _WITHIN_S: Final = 120.0
 Sample = tuple[float, int]

@@ -62,10 +62,15 @@ class Interrupted:
     async def last_marker(self, partition: int) -> Marker:
         return await self._inner.last_marker(partition)
 
-    async def publish_batch(self, batch: Batch, messages: Sequence[Message]) -> Stored | Refused:
+    async def send_ahead(self, messages: Sequence[Message]) -> str:
+        return await self._inner.send_ahead(messages)
+
+    async def publish_batch(
+        self, batch: Batch, messages: Sequence[Message], *, sent: str = ""
+    ) -> Stored | Refused:
         if self._at == "before":
             await self._stand_still()
-        answer = await self._inner.publish_batch(batch, messages)
+        answer = await self._inner.publish_batch(batch, messages, sent=sent)
         if isinstance(answer, Refused):
             self.refused.append(answer.reason)
         if self._at == "after":

@@ -1,6 +1,7 @@
 """Whatever a stream loses, delays or forgets, and however relays die: each event once, in order."""
 
 import asyncio
+import itertools
 import shutil
 import tempfile
 from collections import deque
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +24,8 @@ from outbox.relay import Relay
 from store.engine import Database
 from tests.integration.outbox.relaying import PARTITIONS, commit, drained, event, eventually, kill
 
+_BATCH = 2
+"""So few events a batch, so that there are whole ones, which may be sent ahead."""
 FAULTS = ("down", "request lost", "answer lost", "late", "slow")
 HOUR_S = 3600.0
 
@@ -44,13 +48,19 @@ class Stream:
         self.ids: list[str] = []
         self._markers: dict[int, Marker] = {}
         self._late: list[tuple[Batch, tuple[Message, ...]]] = []
+        self._ahead: dict[str, tuple[Message, ...]] = {}
         self._sequence = 0
         self._created = 1
+        self._names = itertools.count(1)
 
     def forget(self) -> None:
         """Come back empty, as another stream."""
-        self.ids, self._markers, self._late = [], {}, []
+        self.ids, self._markers, self._late, self._ahead = [], {}, [], {}
         self._sequence, self._created = 0, self._created + 1
+
+    def forget_ahead(self) -> None:
+        """Forget what was sent ahead, as a broker does after a while."""
+        self._ahead.clear()
 
     async def ensure_stream(self) -> None:
         pass
@@ -61,9 +71,18 @@ class Stream:
     async def last_marker(self, partition: int) -> Marker:
         return self._markers.get(partition, Marker(0, ""))
 
-    async def publish_batch(self, batch: Batch, messages: Sequence[Message]) -> Stored | Refused:
+    async def send_ahead(self, messages: Sequence[Message]) -> str:
+        name = f"ahead-{next(self._names)}"
+        self._ahead[name] = tuple(messages)
+        return name
+
+    async def publish_batch(
+        self, batch: Batch, messages: Sequence[Message], *, sent: str = ""
+    ) -> Stored | Refused:
         fault = self.faults.popleft() if self.faults else ""
-        if fault == "down":
+        if sent:
+            messages = self._ahead.pop(sent, ())
+        if fault == "down" or not messages:
             raise EngineDown
         late, self._late = self._late, []
         for one in late:  # it arrives between a look at the marker and the repeat
@@ -123,6 +142,8 @@ class World:
                 self.clock.shift += timedelta(seconds=sign * HOUR_S)
             case "forget":
                 self.stream.forget()
+            case "forget ahead":
+                self.stream.forget_ahead()
             case "rest":
                 await asyncio.sleep(0.02)
             case _ if step in FAULTS:
@@ -152,7 +173,7 @@ steps = st.one_of(
     keys,
     keys,
     st.sampled_from(FAULTS),
-    st.sampled_from(["kill", "stop", "rest", "forget", "clock back", "clock on"]),
+    st.sampled_from(["kill", "stop", "rest", "forget", "forget ahead", "clock back", "clock on"]),
 )
 
 
@@ -164,11 +185,16 @@ steps = st.one_of(
 @example(script=["o-1", "rest", "clock back", "kill", "o-1"])
 @example(script=["late", "o-1", "rest", "kill", "o-1", "o-2"])
 @example(script=["o-1", "rest", "forget", "answer lost", "o-1", "kill"])
+@example(script=["slow", "slow", *["o-1", "o-2"] * 4, "rest", "forget ahead", "kill", "o-1"])
 @given(script=st.lists(steps, min_size=2, max_size=10))
 async def test_each_event_is_in_the_stream_once_and_in_order(
     migrated_file: Path, script: Sequence[str]
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix="imv-relay-") as folder:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(prefix="imv-relay-") as folder,
+    ):
+        patch.setattr("outbox.partitions.RELAY_BATCH_MAX", _BATCH)
         shutil.copyfile(migrated_file, f"{folder}/imv.sqlite")
         database = Database(f"sqlite+aiosqlite:///{folder}/imv.sqlite")
         try:

@@ -92,6 +92,36 @@ async def test_a_batch_is_stored_behind_its_marker_once(publisher: NatsPublisher
     assert await publisher.last_marker(4) == Marker(0, "")
 
 
+async def test_what_is_sent_ahead_is_stored_with_its_marker_and_not_before(
+    publisher: NatsPublisher, streams: JetStreamContext
+) -> None:
+    await publisher.ensure_stream()
+    messages = _messages("1", "2", "3")
+    for _ in range(2):  # nobody follows the first
+        name = await publisher.send_ahead(messages)
+    assert await publisher.last_marker(3) == Marker(0, "")
+    assert await publisher.publish_batch(_batch("b-1", 0), messages, sent=name) == Stored(4)
+    assert await publisher.last_marker(3) == Marker(4, "b-1")
+    assert (await streams.stream_info(STREAM)).state.messages == 4
+    known = await publisher.publish_batch(_batch("b-1", 0), messages)
+    assert known == Refused("known id")
+
+
+async def test_what_was_sent_ahead_is_stored_whole_or_not_at_all(
+    publisher: NatsPublisher, streams: JetStreamContext
+) -> None:
+    await publisher.ensure_stream()
+    few = await publisher.send_ahead(_messages("1", "2"))
+    for name in (few, "nobody-sent-this"):
+        with pytest.raises(EngineDown, match="incomplete"):
+            await publisher.publish_batch(_batch("b-1", 0), _messages("1", "2", "3"), sent=name)
+    fenced = await publisher.send_ahead(_messages("1"))
+    wrong = await publisher.publish_batch(_batch("b-2", 9), _messages("1"), sent=fenced)
+    assert wrong == Refused("wrong last sequence")
+    assert (await streams.stream_info(STREAM)).state.messages == 0
+    assert await publisher.publish_batch(_batch("b-1", 0), _messages("1", "2", "3")) == Stored(4)
+
+
 async def test_a_missing_stream_takes_nothing_and_is_made_by_the_next_question(
     publisher: NatsPublisher,
 ) -> None:
