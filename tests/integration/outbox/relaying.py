@@ -42,16 +42,11 @@ class ShiftedClock(SystemClock):
 CLOCK = ShiftedClock()
 
 
-class Interrupted:
-    """A publisher that stands still, or loses the answer, at one point of its first batch."""
+class Passing:
+    """A publisher that passes everything on."""
 
-    def __init__(self, inner: Publisher, *, at: str) -> None:
-        """Take `before` or `after` (the batch is stored) to stand still, `answer` to lose it."""
+    def __init__(self, inner: Publisher) -> None:
         self._inner = inner
-        self._at = at
-        self.reached = asyncio.Event()
-        self.goes_on = asyncio.Event()
-        self.refused: list[str] = []
 
     async def ensure_stream(self) -> None:
         await self._inner.ensure_stream()
@@ -68,9 +63,26 @@ class Interrupted:
     async def publish_batch(
         self, batch: Batch, messages: Sequence[Message], *, sent: str = ""
     ) -> Stored | Refused:
+        return await self._inner.publish_batch(batch, messages, sent=sent)
+
+
+class Interrupted(Passing):
+    """A publisher that stands still, or loses the answer, at one point of its first batch."""
+
+    def __init__(self, inner: Publisher, *, at: str) -> None:
+        """Take `before` or `after` (the batch is stored) to stand still, `answer` to lose it."""
+        super().__init__(inner)
+        self._at = at
+        self.reached = asyncio.Event()
+        self.goes_on = asyncio.Event()
+        self.refused: list[str] = []
+
+    async def publish_batch(
+        self, batch: Batch, messages: Sequence[Message], *, sent: str = ""
+    ) -> Stored | Refused:
         if self._at == "before":
             await self._stand_still()
-        answer = await self._inner.publish_batch(batch, messages, sent=sent)
+        answer = await super().publish_batch(batch, messages, sent=sent)
         if isinstance(answer, Refused):
             self.refused.append(answer.reason)
         if self._at == "after":

@@ -7,15 +7,16 @@ import pytest
 
 from config.errors import EngineDown
 from outbox.lookahead import PAUSE_S, Lookahead
-from outbox.message import Batch, Marker, Message, Published
+from outbox.message import Batch, Message, Published
 from outbox.nats_publisher import NatsPublisher
 from outbox.partitions import Partitions
-from outbox.ports import Extent, Publisher, Refused, Stored
+from outbox.ports import Publisher, Refused, Stored
 from outbox.statements import insert_events
 from store.engine import Database
 from tests.integration.outbox.relaying import (
     CLOCK,
     IDS,
+    Passing,
     ShiftedClock,
     a_relay,
     assert_each_once_in_order,
@@ -33,31 +34,22 @@ _BATCH = 5
 _SOON_S = 0.5
 
 
-class Ahead:
+class Ahead(Passing):
     """A publisher that lets what comes next be sent before it publishes, and remembers the names."""
 
     def __init__(
         self, inner: Publisher, *, forgets: bool = False, stands_still: bool = False
     ) -> None:
         """Take whether the names are unknown later, and whether the second batch is never published."""
-        self._inner = inner
+        super().__init__(inner)
         self._forgets = forgets
         self._stands_still = stands_still
         self._came = asyncio.Event()
         self.sent: list[str] = []
         self.taken: list[str] = []
 
-    async def ensure_stream(self) -> None:
-        await self._inner.ensure_stream()
-
-    async def extent(self) -> Extent:
-        return await self._inner.extent()
-
-    async def last_marker(self, partition: int) -> Marker:
-        return await self._inner.last_marker(partition)
-
     async def send_ahead(self, messages: Sequence[Message]) -> str:
-        self.sent.append(await self._inner.send_ahead(messages))
+        self.sent.append(await super().send_ahead(messages))
         self._came.set()
         return self.sent[-1]
 
@@ -71,7 +63,7 @@ class Ahead:
         await asyncio.wait((asyncio.ensure_future(self._came.wait()),), timeout=_SOON_S)
         self._came.clear()
         name = "forgotten" if self._forgets and sent else sent
-        return await self._inner.publish_batch(batch, messages, sent=name)
+        return await super().publish_batch(batch, messages, sent=name)
 
 
 @pytest.fixture(autouse=True)
