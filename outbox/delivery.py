@@ -8,6 +8,7 @@ from config.clock import Clock
 from config.errors import Conflict, Unavailable
 from config.log import get_log
 from outbox.lease_statements import Lease
+from outbox.lookahead import Lookahead
 from outbox.message import Batch, Marker, Message, Published
 from outbox.partitions import Partitions
 from outbox.ports import Publisher, Refused, Stored
@@ -23,11 +24,13 @@ class Delivery:
         partitions: Partitions,
         publisher: Publisher,
         recovery: Recovery,
+        lookahead: Lookahead,
         clock: Clock,
         *,
         stopping: asyncio.Event,
     ) -> None:
         """Take `stopping`, after which a failed attempt is the last one."""
+        self._lookahead = lookahead
         self._partitions = partitions
         self._publisher = publisher
         self._recovery = recovery
@@ -49,7 +52,9 @@ class Delivery:
             try:
                 outcome = await self._attempt(batch, messages, doubt=doubt, sent=sent)
             except (Unavailable, Conflict) as error:
-                if not sent:  # what was sent ahead may be forgotten by now
+                if sent:
+                    self._lookahead.failed(error)
+                else:
                     self._trouble.tell(error)
                 doubt, sent = True, ""
                 continue

@@ -145,6 +145,10 @@ class NatsConnection:
     async def _changed(self) -> None:
         self.changes += 1
         for scope in self._waiting:
+            if (
+                scope.expired()
+            ):  # the client swallowed the cancellation, and this cannot be told again
+                continue
             scope.reschedule(asyncio.get_running_loop().time())
         self._on_change()
 

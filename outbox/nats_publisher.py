@@ -21,6 +21,8 @@ from outbox.ports import Extent, Refused, Stored
 from outbox.stream import AccountInfo, StreamInfo, StreamOptions, fixed_difference, wanted
 
 SENT_AT_ONCE_MAX: Final = 32
+UNREAD_BYTES_MAX: Final = 1024 * 1024
+"""With more than that still to leave, nothing is sent ahead."""
 
 _NO_MESSAGE: Final = 10037
 _NO_STREAM: Final = 10059
@@ -120,6 +122,8 @@ class NatsPublisher:
     async def send_ahead(self, messages: Sequence[Message]) -> str:
         """Send messages without their marker; see the port."""
         client = await self._connection.client()
+        if client.pending_data_size > UNREAD_BYTES_MAX:
+            raise EngineDown("NATS does not read what it was given")
         name = str(uuid4())
         try:
             async with self._connection.bounded(PUBLISH_S):
@@ -179,11 +183,11 @@ class NatsPublisher:
             for number, message in enumerate(messages[first:], first + 1):
                 headers = self._headers(name, number, message)
                 await client.publish(message.subject, message.data, headers=headers)
+                # The client swallows a cancellation while its peer does not read.
+                if clock() > deadline:
+                    raise TimeoutError
                 if number % SENT_AT_ONCE_MAX == 0:
                     await asyncio.sleep(0)
-                    # The client swallows a cancellation while its peer does not read.
-                    if clock() > deadline:
-                        raise TimeoutError
 
     def _headers(self, name: str, number: int, message: Message) -> Any:
         headers = headers_of(message, self._source)

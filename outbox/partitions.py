@@ -90,6 +90,10 @@ async def _beginning(connection: AsyncConnection, wanted: int | None) -> int:
     return PARTITIONS if PARTITIONS in fitting else fitting[0]
 
 
+class _GoneOn(Exception):
+    """A partition is no longer as it was: what was to be done is taken back."""
+
+
 class Partitions:
     """The partitions as one relay sees them.
 
@@ -116,6 +120,11 @@ class Partitions:
         self._stamping = asyncio.Lock()
         self._log = get_log("outbox")
         self.me = self._new_id()
+
+    @property
+    def count(self) -> int:
+        """How many partitions the database has."""
+        return self._partitions
 
     async def prepare(self) -> None:
         """Learn the number of partitions; errors as `agree`."""
@@ -162,6 +171,7 @@ class Partitions:
     async def is_pending(self, partitions: Sequence[int]) -> bool:
         """Tell whether a turn would find anything."""
         async with self._transactions.read() as connection:
+            await find_by_index(connection)
             return await is_pending(connection, partitions)
 
     async def turn(
@@ -200,6 +210,7 @@ class Partitions:
     async def load(self, batches: Sequence[Batch]) -> list[list[Message]]:
         """Read stamped batches."""
         async with self._transactions.read() as connection:
+            await find_by_index(connection)
             return await load_batches(connection, batches)
 
     async def load_upcoming(self, batch: Batch) -> tuple[tuple[int, ...], list[Message]]:
@@ -220,10 +231,11 @@ class Partitions:
 
         Returns the number of rows, and None when the partition has gone on meanwhile.
         """
-        async with self._stamping, self._transactions.write() as connection:
-            if not await rewind(connection, lease, sequence):
-                return None
-            return await restage(connection, lease.partition)
+        try:
+            async with self._stamping, self._transactions.write() as connection:
+                return await _put_back(connection, lease, sequence)
+        except _GoneOn:
+            return None
 
     async def release(self, partitions: Sequence[int]) -> None:
         """Give everything up, so that others need not wait for the leases' end."""
@@ -231,26 +243,44 @@ class Partitions:
             await release_leases(connection, self.me, partitions)
             await leave_members(connection, self.me)
 
-    async def prune(self) -> bool:
+    async def prune(self, partitions: Collection[int]) -> bool:
         """Delete a bounded number of old published rows; tell whether there may be more.
 
-        What waits although its event is gone (somebody deleted it by hand) is forgotten, and told of.
+        What waits in these partitions although its event is gone (somebody deleted it by hand) is
+        forgotten, and told of.
         """
         before_us = self._now_us() - OUTBOX_KEPT_S * 1_000_000
         async with self._transactions.write() as connection:
             if not await may_prune(connection):
                 return False
-            lost = await forget_lost(connection, PRUNE_ROWS_MAX)
+            lost = [await forget_lost(connection, one, PRUNE_ROWS_MAX) for one in partitions]
             pruned = await prune(connection, before_us, PRUNE_ROWS_MAX)
-        if lost:
-            self._log.error("rows.missing", found=lost)
-        return PRUNE_ROWS_MAX in (lost, pruned)
+        if any(lost):
+            self._log.error("rows.missing", found=sum(lost))
+        return PRUNE_ROWS_MAX in (*lost, pruned)
 
     def _now_us(self) -> int:
         return to_us(self._clock.now())
 
     def _new_id(self) -> str:
         return self._ids.new(to_ms(self._clock.now()))
+
+
+async def _put_back(connection: AsyncConnection, lease: Lease, sequence: int) -> int:
+    """Let all that is kept of a partition wait again; `_GoneOn` where it is no longer as it was.
+
+    The partition's row comes last: other relays wait for it, and with it for the renewal of theirs.
+    """
+    rows = await restage(connection, lease.partition)
+    if not await rewind(connection, lease, sequence):
+        raise _GoneOn
+    return rows
+
+
+def is_whole(messages: Sequence[Message]) -> bool:
+    """Tell whether a batch is as large as may be, so that more may have waited when it was stamped."""
+    size = sum(len(one.data) for one in messages)
+    return len(messages) == RELAY_BATCH_MAX or size >= BATCH_BYTES_MAX
 
 
 def fair_share(me: str, alive: Sequence[str], partitions: int) -> int:

@@ -28,7 +28,8 @@ class Relay:
     """Owns some of the partitions and empties them; several relays share them fairly.
 
     One loop does all writing to the database, so that its transactions are few: each marks what
-    has arrived and stamps what comes next. Batches travel meanwhile, one of each partition.
+    has arrived and stamps what comes next. Batches travel meanwhile, one of each partition, and what
+    will be the next one is sent ahead of its stamp.
     """
 
     def __init__(
@@ -47,10 +48,15 @@ class Relay:
         self._stopping = asyncio.Event()
         self._awake = asyncio.Event()
         self._recovery = Recovery(self._partitions, publisher, clock, stopping=self._stopping)
-        self._delivery = Delivery(
-            self._partitions, publisher, self._recovery, clock, stopping=self._stopping
-        )
         self._lookahead = Lookahead(self._partitions, publisher, clock)
+        self._delivery = Delivery(
+            self._partitions,
+            publisher,
+            self._recovery,
+            self._lookahead,
+            clock,
+            stopping=self._stopping,
+        )
         self._look = True
         self._ours: set[int] = set()
         self._under_way: set[int] = set()
@@ -90,6 +96,7 @@ class Relay:
             batches.create_task(self._recovery.run(self.notify), name="recovery")
             while not self._stopping.is_set():
                 await self._guarded_round(batches)
+            self._lookahead.keep(())
             # Each ends with its present attempt, whose time is bounded.
         await self._finish()
 
@@ -123,10 +130,14 @@ class Relay:
         self._awake.clear()  # what comes from here on wakes us again
         if self._clock.monotonic() >= self._refresh_at:
             await self._start(await self._refresh(), batches, doubt=True)
-        if self._is_mark_due() or await self._is_pending():
+        is_mark_due = self._is_mark_due()
+        if is_mark_due or await self._is_pending():
             await happens(self._stopping, self._turn_at - self._clock.monotonic())
             self._turn_at = self._clock.monotonic() + RELAY_TURN_S
-            await self._start(await self._turn(), batches, doubt=False)
+            stamped = await self._turn()
+            if not (is_mark_due or stamped):
+                self._prune_at = 0.0  # what waits may be events that are gone
+            await self._start(stamped, batches, doubt=False)
         await self._prune()
         if not await happens(self._awake, LINGER_S if self._published else RELAY_IDLE_S):
             self._look = True
@@ -183,7 +194,7 @@ class Relay:
     async def _start(
         self, stamped: Sequence[Batch], batches: asyncio.TaskGroup, *, doubt: bool
     ) -> None:
-        """Load all of them in one read and send each on its way.
+        """Send each on its way, and what follows it behind it.
 
         When they cannot be loaded, the refresh that follows finds their stamps.
         """
@@ -199,12 +210,12 @@ class Relay:
             self._under_way.add(batch.partition)
             carry = self._carry(batch, ready, doubt=doubt)
             batches.create_task(carry, name=f"batch {batch.id}")
-            self._lookahead.begin(batch, batches)
+            if not self._stopping.is_set():
+                self._lookahead.begin(batch, ready.messages, batches)
 
     async def _loaded(self, stamped: Sequence[Batch]) -> dict[str, Ready]:
-        """Return messages by their batch's id: what was read ahead, and one read for the rest."""
-        ahead = {batch.id: await self._lookahead.take(batch) for batch in stamped}
-        ready = {name: found for name, found in ahead.items() if found}
+        """Return messages by their batch's id: what was sent ahead, and one read for the rest."""
+        ready = await self._lookahead.take(stamped)
         missing = [batch for batch in stamped if batch.id not in ready]
         if missing:
             loaded = await self._partitions.load(missing)
@@ -226,7 +237,7 @@ class Relay:
         """Delete old rows, a few at a time so that the writer is soon free again."""
         now = self._clock.monotonic()
         if now >= self._prune_at:
-            more = await self._partitions.prune()
+            more = await self._partitions.prune(self._ours)
             self._prune_at = now + (RELAY_IDLE_S if more else PRUNE_S)
 
     async def _finish(self) -> None:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     literal,
     select,
     text,
-    tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -83,18 +82,20 @@ _OLD = select(_FIRST.c.position).where(
 )
 # Events that are gone can never be published. What would be next is looked at, not all that waits.
 _NEXT = (
-    select(outbox_pending.c.partition, outbox_pending.c.position)
-    .order_by(outbox_pending.c.partition, outbox_pending.c.position)
+    select(outbox_pending.c.position)
+    .where(outbox_pending.c.partition == bindparam("of_partition"))
+    .order_by(outbox_pending.c.position)
     .limit(bindparam("rows_max"))
     .subquery()
 )
 _LOST = (
-    select(_NEXT.c.partition, _NEXT.c.position)
+    select(_NEXT.c.position)
     .select_from(_NEXT.outerjoin(outbox, outbox.c.position == _NEXT.c.position))
     .where(outbox.c.position.is_(None))
 )
 _FORGET_LOST = delete(outbox_pending).where(
-    tuple_(outbox_pending.c.partition, outbox_pending.c.position).in_(_LOST)
+    outbox_pending.c.partition == bindparam("of_partition"),
+    outbox_pending.c.position.in_(_LOST),
 )
 _LOCK: Final = int.from_bytes(b"imv-keep")
 """The key of the PostgreSQL advisory lock under which events are put back or pruned."""
@@ -107,8 +108,10 @@ SELECT partition, position FROM outbox
 WHERE partition = :partition AND position >= :first AND position < :first + :count
 ON CONFLICT DO NOTHING"""
 )
+# Two questions: asked for both at once, SQLite walks the table.
 _EXTENT = select(
-    func.coalesce(func.min(outbox.c.position), 0), func.coalesce(func.max(outbox.c.position), 0)
+    select(func.coalesce(func.min(outbox.c.position), 0)).scalar_subquery(),
+    select(func.coalesce(func.max(outbox.c.position), 0)).scalar_subquery(),
 )
 _RESTAGE_ROWS: Final = 100_000
 """How many rows one statement looks at, so that none takes too long however many are kept."""
@@ -204,9 +207,10 @@ async def may_prune(connection: AsyncConnection) -> bool:
     return bool(asked.scalar_one())
 
 
-async def forget_lost(connection: AsyncConnection, rows_max: int) -> int:
-    """Let nobody wait for events that are gone, among the next ones; return how many those were."""
-    return (await connection.execute(_FORGET_LOST, {"rows_max": rows_max})).rowcount
+async def forget_lost(connection: AsyncConnection, partition: int, rows_max: int) -> int:
+    """Let nobody wait for events that are gone, among the next of a partition; return how many."""
+    asked = {"of_partition": partition, "rows_max": rows_max}
+    return (await connection.execute(_FORGET_LOST, asked)).rowcount
 
 
 async def restage(connection: AsyncConnection, partition: int) -> int:

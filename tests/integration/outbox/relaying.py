@@ -197,6 +197,14 @@ async def stored(url: str) -> list[Msg]:
         await client.close()
 
 
+async def lose_stream(url: str) -> None:
+    client = await nats.connect(url)
+    try:
+        await client.jetstream().delete_stream(STREAM)
+    finally:
+        await client.close()
+
+
 async def assert_each_once_in_order(url: str, events: Sequence[Event]) -> None:
     """Check that the stream holds exactly these events, in order for each ordering key."""
     found = await stored(url)

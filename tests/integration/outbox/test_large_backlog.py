@@ -1,8 +1,9 @@
 """However much waits, a turn reads what it takes: PostgreSQL keeps plans from when nothing waited."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,14 +37,28 @@ class Counted:
         async with self._database.write() as connection:
             before = await _read(connection)
             yield connection
-            after = await _read(connection)
-            self.rows = {name: count - before.get(name, 0) for name, count in after.items()}
+            self._count(before, await _read(connection))
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        return self._database.read()
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        async with self._database.read() as connection:
+            before = await _read(connection)
+            yield connection
+            self._count(before, await _read(connection))
+
+    def assert_few(self) -> None:
+        """Check that two batches' rows were read at most: a turn marks one and stamps one."""
+        for name, count in self.rows.items():
+            assert count <= 2 * RELAY_BATCH_MAX + 10, f"rows of {name} read"
+
+    def _count(self, before: dict[str, int], after: dict[str, int]) -> None:
+        self.rows = {name: count - before.get(name, 0) for name, count in after.items()}
 
 
-async def test_a_turn_reads_what_it_takes_of_a_large_backlog(postgres_database: Database) -> None:
+async def test_a_turn_reads_what_it_takes_of_a_large_backlog(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.statements._RESTAGE_ROWS", _WAITING // 4)
     counted = Counted(postgres_database)
     partitions = Partitions(counted, CLOCK, IDS, partitions=1)
     await partitions.prepare()
@@ -51,6 +66,7 @@ async def test_a_turn_reads_what_it_takes_of_a_large_backlog(postgres_database: 
     await _keep_events(postgres_database)
     for _ in range(_TURNS):
         assert await partitions.turn((), [0]) == ([], True)
+        assert not await partitions.is_pending([0])
     (lease,) = await partitions.idle()
 
     assert await partitions.send_again(lease, 0) == _WAITING
@@ -63,8 +79,15 @@ async def test_a_turn_reads_what_it_takes_of_a_large_backlog(postgres_database: 
         assert kept
         assert len(batch.positions) == RELAY_BATCH_MAX
         published = [Published(batch, sequence)]
-        for name, count in counted.rows.items():
-            assert count <= 2 * RELAY_BATCH_MAX + 10, f"rows of {name} read"
+        counted.assert_few()
+        ((*messages,),) = await partitions.load([batch])
+        assert len(messages) == RELAY_BATCH_MAX
+        counted.assert_few()
+        positions, _ = await partitions.load_upcoming(batch)
+        assert len(positions) == RELAY_BATCH_MAX
+        counted.assert_few()
+        assert await partitions.is_pending([0])
+        counted.assert_few()
 
 
 async def _read(connection: AsyncConnection) -> dict[str, int]:

@@ -34,6 +34,7 @@ from tests.integration.outbox.relaying import (
     events_of,
     eventually,
     kill,
+    lose_stream,
     running,
     stored,
 )
@@ -216,7 +217,7 @@ async def test_a_stream_that_was_lost_is_made_anew_and_gets_all_that_is_kept(
     async with running(relay):
         await commit(database, before, relay)
         await drained(database)
-        await _lose_stream(nats_url)
+        await lose_stream(nats_url)
         await commit(database, after, relay)
         await _all_stored(nats_url, len(before) + len(after))
     await assert_each_once_in_order(nats_url, before + after)
@@ -229,7 +230,7 @@ async def test_a_stream_lost_while_nothing_happens_is_filled_without_a_new_event
     async with running(relay):
         await commit(database, events, relay)
         await drained(database)
-        await _lose_stream(nats_url)
+        await lose_stream(nats_url)
         await _all_stored(nats_url, len(events))
     await assert_each_once_in_order(nats_url, events)
 
@@ -241,7 +242,7 @@ async def test_a_broker_that_lost_everything_while_we_were_away_is_filled_at_the
     await commit(sqlite_database, events)
     async with running(a_relay(sqlite_database, publisher_of(own_nats.url))):
         await drained(sqlite_database)
-    await _lose_stream(own_nats.url)
+    await lose_stream(own_nats.url)
     async with running(a_relay(sqlite_database, publisher_of(own_nats.url))):
         await _all_stored(own_nats.url, len(events))
     await assert_each_once_in_order(own_nats.url, events)
@@ -261,12 +262,6 @@ async def test_markers_that_were_too_old_to_be_kept_send_nothing_again(
         await commit(database, [event("o-1", 2)], relay)
         await drained(database)
         assert await _holds(nats_url, 1)
-
-
-async def _lose_stream(url: str) -> None:
-    client = await nats.connect(url)
-    await client.jetstream().delete_stream(STREAM)
-    await client.close()
 
 
 async def _all_stored(url: str, count: int) -> None:

@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import pytest
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from outbox.lease_statements import Lease
 from outbox.message import Published
 from outbox.partitions import Partitions
-from outbox.statements import insert_events
+from outbox.statements import insert_events, restage
+from outbox.table import outbox, outbox_pending
 from store.engine import Database
 from tests.integration.outbox.relaying import CLOCK, IDS, event
 
@@ -67,3 +71,39 @@ async def test_what_was_lost_is_stamped_before_what_came_meanwhile(database: Dat
 async def _insert(database: Database, count: int) -> None:
     async with database.write() as connection:
         await insert_events(connection, [event("o", n) for n in range(count)], 1)
+
+
+async def test_all_that_is_kept_is_put_back_in_parts_whatever_is_missing_or_waits_already(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox.statements._RESTAGE_ROWS", 3)
+    async with database.write() as connection:
+        await insert_events(connection, [event(f"o-{n}", n) for n in range(40)], 2)
+        await connection.execute(delete(outbox).where(outbox.c.version.in_([0, 5, 6, 7, 8, 20])))
+        waits = (outbox_pending.c.position % 7 == 0) & (outbox_pending.c.partition == 0)
+        await connection.execute(delete(outbox_pending).where(~waits))
+    kept = select(outbox.c.position).where(outbox.c.partition == 0).order_by(outbox.c.position)
+    pending = select(outbox_pending.c.partition, outbox_pending.c.position)
+    async with database.write() as connection:
+        there = list((await connection.execute(kept)).scalars())
+        before = {position for _, position in await connection.execute(pending)} & {*there}
+        rows = await restage(connection, 0)
+        after = [tuple(row) for row in await connection.execute(pending)]
+    assert rows == len(there) - len(before)
+    assert 0 < len(before) < rows
+    assert {(0, one) for one in there} <= {*after}
+    assert {partition for partition, _ in after} == {0}
+
+
+async def test_a_partition_that_has_gone_on_gets_nothing_back(database: Database) -> None:
+    partitions = Partitions(database, CLOCK, IDS, partitions=1)
+    await partitions.prepare()
+    await partitions.refresh(())
+    await _insert(database, 2)
+    (batch,), _ = await partitions.turn((), [0])
+    then = Lease(0, batch.epoch, 0, None)
+    await partitions.turn([Published(batch, 7)], ())
+    assert await partitions.send_again(then, 3) is None
+    assert not await partitions.is_pending([0])
+    (now,) = await partitions.idle()
+    assert now.marker == 7

@@ -86,10 +86,10 @@ async def test_only_published_rows_of_old_age_are_pruned(database: Database) -> 
     (batch,), _ = await partitions.turn((), [0])
     await partitions.turn([Published(batch, 7)], ())
     await _insert(database, 3, 2)
-    assert not await partitions.prune()
+    assert not await partitions.prune([0])
     assert await _rows(database) == 5
     later = Partitions(database, ShiftedClock(OUTBOX_KEPT_S + 60), IDS, partitions=1)
-    assert not await later.prune()
+    assert not await later.prune([0])
     assert await _rows(database) == 2
     async with database.read() as connection:
         assert (await backlog(connection)).count == 2
@@ -100,7 +100,7 @@ async def test_positions_rise_over_an_emptied_outbox(database: Database) -> None
     await _insert(database, 0, 3)
     (batch,), _ = await partitions.turn((), [0])
     await partitions.turn([Published(batch, 7)], ())
-    await Partitions(database, ShiftedClock(OUTBOX_KEPT_S + 60), IDS, partitions=1).prune()
+    await Partitions(database, ShiftedClock(OUTBOX_KEPT_S + 60), IDS, partitions=1).prune([0])
     assert await _rows(database) == 0
     await _insert(database, 3, 1)
     (following,), _ = await partitions.turn((), [0])
