@@ -51,8 +51,8 @@ def _event(key: int, at_ms: int, at_us: int) -> Event:
 
 
 async def commit(url: str, events: list[Event]) -> None:
-    """Write events in one transaction."""
-    database = Database(url)
+    """Write events in one transaction, and checkpoint as a gateway does."""
+    database = Database(url, checkpoints=True)
     try:
         async with database.write() as connection:
             await insert_events(connection, events, PARTITIONS)
