@@ -6,7 +6,7 @@ from tests.bench import machine
 from tests.bench.books import Books
 from tests.bench.process import Failed
 from tests.bench.stream_watch import pace
-from tests.bench.targets.workers import Share, shares_of
+from tests.bench.targets.workers import Share, check_shared, shares_of
 from tests.engines import Databases
 
 
@@ -25,11 +25,13 @@ def test_events_that_all_came_between_two_looks_have_no_pace() -> None:
     assert pace([(1.0, 0), (2.0, 961), (3.0, 961)], 0, 960) == 0.0
 
 
-def test_workers_share_a_round_and_one_that_did_nothing_fails_it() -> None:
+def test_workers_share_the_rounds_and_one_that_did_nothing_in_all_of_them_fails_it() -> None:
     shares = shares_of({11: 40, 12: 24}, {11: 1.0, 12: 2.0}, {11: 3.0, 12: 2.5})
     assert shares == [Share(40, 2.0), Share(24, 0.5)]
+    idle = [Share(64, 2.0), Share(0, 0.1)]
+    check_shared([idle, shares])
     with pytest.raises(Failed, match="did nothing"):
-        shares_of({11: 64, 12: 0}, {11: 1.0, 12: 2.0}, {11: 3.0, 12: 2.5})
+        check_shared([idle, idle])
     with pytest.raises(Failed, match="ended in a round"):
         shares_of({11: 64, 13: 0}, {11: 1.0, 12: 2.0}, {11: 3.0, 13: 0.5})
 
