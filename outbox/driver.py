@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import aiosqlite
 import asyncpg
 import msgspec
-from sqlalchemy import Table
+from sqlalchemy import Table, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +25,8 @@ Changed = tuple[tuple[Any, ...], Mapping[str, Any]]
 Insert = tuple[Table, Sequence[Mapping[str, Any]]]
 Result = TypeVar("Result")
 TEXT, NUMBER = "text", "bigint"
+_LOCK: Final = text("SELECT pg_advisory_xact_lock(:key)")
+_TRY_LOCK: Final = text("SELECT pg_try_advisory_xact_lock(:key)")
 _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]  # the dialect has no types
 
 
@@ -75,6 +77,22 @@ async def fetch(connection: AsyncConnection, sql: str, *parameters: Any) -> Sequ
     if isinstance(driver, aiosqlite.Connection):
         return list(await driver.execute_fetchall(sql, parameters))
     return await driver.fetch(sql, *parameters)
+
+
+async def exclude_others(connection: AsyncConnection, name: bytes) -> None:
+    """Wait until nobody else is inside what has this name (8 bytes), and keep them out until the commit.
+
+    By an advisory lock on PostgreSQL; SQLite has one writer.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_LOCK, {"key": int.from_bytes(name)})
+
+
+async def is_alone(connection: AsyncConnection, name: bytes) -> bool:
+    """Do as `exclude_others`, but without waiting; False while somebody is inside."""
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool((await connection.execute(_TRY_LOCK, {"key": int.from_bytes(name)})).scalar_one())
 
 
 async def insert_rows(

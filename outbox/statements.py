@@ -15,7 +15,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from outbox.driver import NUMBER, Insert, Statement, fetch, insert_rows
+from outbox.driver import (
+    NUMBER,
+    Insert,
+    Statement,
+    exclude_others,
+    fetch,
+    insert_rows,
+    is_alone,
+)
 from outbox.event import Event
 from outbox.message import Batch, Message
 from outbox.table import outbox, outbox_pending
@@ -97,8 +105,8 @@ _FORGET_LOST = delete(outbox_pending).where(
     outbox_pending.c.partition == bindparam("of_partition"),
     outbox_pending.c.position.in_(_LOST),
 )
-_LOCK: Final = int.from_bytes(b"imv-keep")
-"""The key of the PostgreSQL advisory lock under which events are put back or pruned."""
+_KEEPING: Final = b"imv-keep"
+"""Under this name events are put back or pruned, never both."""
 _PRUNE = delete(outbox).where(outbox.c.position.in_(_OLD.scalar_subquery()))
 
 _RESTAGE: Final = text(
@@ -201,10 +209,7 @@ async def may_prune(connection: AsyncConnection) -> bool:
 
     Neither sees the other's rows: an event could be pruned while it is put back, and wait for ever.
     """
-    if connection.dialect.name != "postgresql":
-        return True
-    asked = await connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK})
-    return bool(asked.scalar_one())
+    return await is_alone(connection, _KEEPING)
 
 
 async def forget_lost(connection: AsyncConnection, partition: int, rows_max: int) -> int:
@@ -218,8 +223,7 @@ async def restage(connection: AsyncConnection, partition: int) -> int:
 
     Until the transaction ends nobody prunes.
     """
-    if connection.dialect.name == "postgresql":
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    await exclude_others(connection, _KEEPING)
     oldest, newest = (await connection.execute(_EXTENT)).one()
     rows = 0
     for first in range(oldest, newest + 1, _RESTAGE_ROWS):

@@ -10,17 +10,18 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from outbox.driver import exclude_others
 from outbox.ports import Transactions
 from store.ports import AuditEntry
 from store.tables import audit
 
 GENESIS: Final = bytes(32)
 _PAGE: Final = 1000
-_LOCK: Final = int.from_bytes(b"imv-audt")
-"""The key of the PostgreSQL advisory lock under which the chain grows; SQLite has one writer."""
+_GROWING: Final = b"imv-audt"
+"""Under this name the chain grows, by one at a time."""
 
 
 class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,8 +55,7 @@ async def append(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> 
     """Append entries as the last thing of a transaction: until it ends, nobody else appends."""
     if not entries:
         return
-    if connection.dialect.name == "postgresql":
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    await exclude_others(connection, _GROWING)
     last = select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)
     found = (await connection.execute(last)).first()
     number, before = (found.number, found.digest) if found else (0, GENESIS)

@@ -10,11 +10,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.errors import Misconfigured
+from outbox.driver import exclude_others
 from store.driver_errors import Unusable
 from store.engine import Database
 
@@ -22,8 +22,8 @@ MIGRATION_STATEMENT_S: Final = 600.0
 """How long one statement may take, and so how long to wait for another process that migrates."""
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
-_LOCK: Final = int.from_bytes(b"imv-move")
-"""The key of the PostgreSQL advisory lock that whoever migrates holds until it commits."""
+_MIGRATING: Final = b"imv-move"
+"""Under this name one process migrates at a time."""
 
 
 async def migrate(url: str) -> str:
@@ -36,7 +36,7 @@ async def migrate(url: str) -> str:
         EngineDown: no answer.
     """
     async with _opened(url) as database, database.write() as connection:
-        await _wait_for_others(connection)
+        await exclude_others(connection, _MIGRATING)
         return await connection.run_sync(_upgrade)
 
 
@@ -67,12 +67,6 @@ async def _opened(url: str) -> AsyncIterator[Database]:
         raise Misconfigured(error.advice) from error
     finally:
         await database.close()
-
-
-async def _wait_for_others(connection: AsyncConnection) -> None:
-    """Let one process migrate at a time; SQLite's write transaction does that by itself."""
-    if connection.dialect.name == "postgresql":
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def _upgrade(connection: Connection) -> str:
