@@ -31,8 +31,8 @@ from handlers.directory import Directory
 from handlers.intake import Intake
 from handlers.sources.channel import Channel
 from handlers.sweeper import Sweeper
+from outbox.beginning import agree
 from outbox.nats_subscriber import NatsSubscriber
-from outbox.partitions import agree
 from routing.network import Network, parse
 from store.engine import Database
 from store.gate import RedisGate

@@ -25,7 +25,7 @@ from gateway.security import OPERATOR
 from gateway.serving import listen
 from gateway.signals import stop_signal
 from gateway.urls import url_of
-from outbox.partitions import agree
+from outbox.beginning import agree
 from store.migrate import migrate
 from store.tokens import Actor, TokenRow
 

@@ -30,10 +30,10 @@ class Delivery:
         stopping: asyncio.Event,
     ) -> None:
         """Take `stopping`, after which a failed attempt is the last one."""
-        self._lookahead = lookahead
         self._partitions = partitions
         self._publisher = publisher
         self._recovery = recovery
+        self._lookahead = lookahead
         self._stopping = stopping
         self._trouble = Trouble(clock, "batch.delayed")
         self._log = get_log("outbox")
@@ -60,6 +60,8 @@ class Delivery:
                 continue
             if not isinstance(outcome, Batch):
                 self._trouble.over()
+                if sent:
+                    self._lookahead.succeeded()
                 return outcome
             batch, doubt, sent = outcome, True, ""
         raise AssertionError("delays never end")

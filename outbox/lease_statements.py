@@ -23,7 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config.limits import LEASE_S
 from outbox.driver import NUMBER, TEXT, Statement
 from outbox.message import Batch, Published
-from outbox.table import outbox, outbox_pending, relay_member, relay_partition
+from outbox.statements import first_pending, sized
+from outbox.table import relay_member, relay_partition
 
 _LEASE = relay_partition.c
 _STATE = (
@@ -46,9 +47,6 @@ _NOW = bindparam("now_us", type_=BigInteger)
 _FAR_US = int(2 * LEASE_S * 1_000_000)
 _FREE = or_(_LEASE.owner == "", _LEASE.expires_us < _NOW, _LEASE.expires_us > _NOW + _FAR_US)
 
-_MAKE = insert(relay_partition)
-_COUNT = select(func.count()).select_from(relay_partition)
-_IN_USE = select(func.coalesce(func.max(outbox_pending.c.partition) + 1, 0))
 
 _STAY = (
     update(relay_member)
@@ -91,30 +89,9 @@ _RELEASE = (
     .values(owner="", expires_us=0)
 )
 
-_KEYS_MAX: Final = 10_000
-_KEYS = (
-    select(outbox.c.ordering_key, outbox_pending.c.partition)
-    .select_from(outbox_pending.join(outbox, outbox.c.position == outbox_pending.c.position))
-    .distinct()
-    .limit(_KEYS_MAX)
-)
-
 # What a new batch of a partition consists of: its first pending rows, up to a number and, after
-# the first one, up to a size. They are few before anything is joined: where the join comes first,
-# PostgreSQL may read all that waits, or all that was ever published.
-_FIRST = (
-    select(outbox_pending.c.position)
-    .where(outbox_pending.c.partition == _LEASE.partition)
-    .correlate(relay_partition)
-    .order_by(outbox_pending.c.position)
-    .limit(bindparam("rows_max"))
-    .subquery()
-)
-_ROWS = (
-    select(outbox.c.position, func.length(outbox.c.data).label("bytes"))
-    .select_from(_FIRST.join(outbox, outbox.c.position == _FIRST.c.position))
-    .subquery()
-)
+# the first one, up to a size.
+_ROWS = sized(first_pending(_LEASE.partition).correlate(relay_partition)).subquery()
 _SUMMED = select(
     _ROWS.c.position,
     (func.sum(_ROWS.c.bytes).over(order_by=_ROWS.c.position) - _ROWS.c.bytes).label("before"),
@@ -174,28 +151,6 @@ class Lease(msgspec.Struct, frozen=True):
     epoch: int
     marker: int
     batch: Batch | None
-
-
-async def make_partitions(connection: AsyncConnection, partitions: int) -> None:
-    """Add the rows of all partitions, of no owner; Conflict when somebody else does it too."""
-    fresh = {"owner": "", "epoch": 0, "expires_us": 0, "marker_sequence": 0}
-    await connection.execute(_MAKE, [{"partition": n, **fresh} for n in range(partitions)])
-
-
-async def count_partitions(connection: AsyncConnection) -> int:
-    """Tell with how many partitions this database was first used; 0 before that."""
-    return (await connection.execute(_COUNT)).scalar_one()
-
-
-async def partitions_in_use(connection: AsyncConnection) -> int:
-    """Tell how many partitions the pending events need, of a database that no relay has seen yet."""
-    found: int = (await connection.execute(_IN_USE)).scalar_one()
-    return found
-
-
-async def pending_keys(connection: AsyncConnection) -> list[tuple[str, int]]:
-    """Read ordering keys of pending events, each with its partition; enough to tell their number."""
-    return [(key, partition) for key, partition in await connection.execute(_KEYS)]
 
 
 async def stay_member(connection: AsyncConnection, me: str, *, now_us: int, until_us: int) -> None:

@@ -76,6 +76,10 @@ class Lookahead:
         self._trouble.tell(error)
         self._pause()
 
+    def succeeded(self) -> None:
+        """Hear that the stream took one."""
+        self._trouble.over()
+
     def keep(self, partitions: Collection[int]) -> None:
         """Forget what follows in other partitions."""
         for partition in self._tasks.keys() - partitions:

@@ -1,29 +1,26 @@
 """The relay's side of the database: leases, stamps and marks, each a transaction of its own."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config.clock import Clock, to_ms, to_us
-from config.errors import Conflict, Misconfigured
-from config.ids import IdFactory, partition_of
-from config.limits import LEASE_S, OUTBOX_KEPT_S, PARTITIONS, PARTITIONS_MAX, RELAY_BATCH_MAX
+from config.ids import IdFactory
+from config.limits import LEASE_S, OUTBOX_KEPT_S, PARTITIONS, RELAY_BATCH_MAX
 from config.log import get_log
+from outbox.beginning import agree
 from outbox.lease_statements import (
     Lease,
     claim_batches,
     clear_stamps,
-    count_partitions,
     expect_marker,
     find_by_index,
     idle_leases,
     leave_members,
-    make_partitions,
     members,
-    partitions_in_use,
-    pending_keys,
     release_leases,
     renew_leases,
     rewind,
@@ -45,49 +42,6 @@ from outbox.statements import (
 
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 PRUNE_ROWS_MAX: Final = 1000
-
-
-async def agree(transactions: Transactions, wanted: int | None) -> int:
-    """Return the number of a database's partitions, which its first user decides once and for all.
-
-    All who write or relay its events ask, since one key's events must stay in one partition.
-
-    Raises:
-        Misconfigured: another number is wanted than the database began with.
-    """
-    try:
-        async with transactions.write() as connection:
-            count = await count_partitions(connection)
-            if count == 0:
-                count = await _beginning(connection, wanted)
-                if wanted in (None, count):
-                    await make_partitions(connection, count)
-    except Conflict:  # somebody else made them between our look and our insert
-        return await agree(transactions, wanted)
-    if wanted not in (None, count):
-        raise Misconfigured(
-            f"relay.partitions is {wanted}, but this database began with {count}; "
-            f"set it to {count}, or leave it out"
-        )
-    return count
-
-
-async def _beginning(connection: AsyncConnection, wanted: int | None) -> int:
-    """Return the number that a database begins with: what is wanted, where what is pending allows it.
-
-    Events without rows of partitions are from before all who write asked here, and no relay came since;
-    their number is one under which each pending key stands where its next event goes.
-    """
-    in_use = await partitions_in_use(connection)
-    keys = await pending_keys(connection)
-    fitting = [
-        number
-        for number in range(max(in_use, 1), PARTITIONS_MAX + 1)
-        if all(partition_of(key, number) == partition for key, partition in keys)
-    ]
-    if wanted in fitting or not fitting:  # none fits what was written with several
-        return max(wanted or PARTITIONS, in_use)
-    return PARTITIONS if PARTITIONS in fitting else fitting[0]
 
 
 class _GoneOn(Exception):
@@ -170,8 +124,7 @@ class Partitions:
 
     async def is_pending(self, partitions: Sequence[int]) -> bool:
         """Tell whether a turn would find anything."""
-        async with self._transactions.read() as connection:
-            await find_by_index(connection)
+        async with self._reading() as connection:
             return await is_pending(connection, partitions)
 
     async def turn(
@@ -185,6 +138,12 @@ class Partitions:
             await find_by_index(connection)
             kept = await self._mark(connection, published)
             return await self._stamp(connection, free), kept
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        async with self._transactions.read() as connection:
+            await find_by_index(connection)
+            yield connection
 
     async def _mark(self, connection: AsyncConnection, published: Sequence[Published]) -> bool:
         """Mark under the lease; False when the next owner does it, or a lost commit did."""
@@ -209,14 +168,12 @@ class Partitions:
 
     async def load(self, batches: Sequence[Batch]) -> list[list[Message]]:
         """Read stamped batches."""
-        async with self._transactions.read() as connection:
-            await find_by_index(connection)
+        async with self._reading() as connection:
             return await load_batches(connection, batches)
 
     async def load_upcoming(self, batch: Batch) -> tuple[tuple[int, ...], list[Message]]:
         """Read positions and messages of what a turn will stamp behind a batch, if that is whole."""
-        async with self._transactions.read() as connection:
-            await find_by_index(connection)
+        async with self._reading() as connection:
             return await load_upcoming(
                 connection, batch, rows_max=RELAY_BATCH_MAX, bytes_max=BATCH_BYTES_MAX
             )
@@ -279,8 +236,9 @@ async def _put_back(connection: AsyncConnection, lease: Lease, sequence: int) ->
 
 def is_whole(messages: Sequence[Message]) -> bool:
     """Tell whether a batch is as large as may be, so that more may have waited when it was stamped."""
-    size = sum(len(one.data) for one in messages)
-    return len(messages) == RELAY_BATCH_MAX or size >= BATCH_BYTES_MAX
+    if len(messages) == RELAY_BATCH_MAX:
+        return True
+    return sum(len(one.data) for one in messages) >= BATCH_BYTES_MAX
 
 
 def fair_share(me: str, alive: Sequence[str], partitions: int) -> int:

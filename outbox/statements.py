@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 from sqlalchemy import (
+    ColumnElement,
+    Select,
     bindparam,
     delete,
     func,
@@ -50,26 +52,37 @@ WHERE (partition, position) IN (SELECT partition, position FROM {asked} AS asked
     {"partition": NUMBER, "position": NUMBER},
 )
 
+
+def first_pending(partition: ColumnElement[int]) -> Select[int]:
+    """Return the question for the first pending positions of a partition, `rows_max` of them.
+
+    What is joined is joined to these few: where a join comes first, PostgreSQL may read all that waits,
+    or all that was ever published.
+    """
+    return (
+        select(outbox_pending.c.position)
+        .where(outbox_pending.c.partition == partition)
+        .order_by(outbox_pending.c.position)
+        .limit(bindparam("rows_max"))
+    )
+
+
+def sized(first: Select[int]) -> Select[int, int]:
+    """Return the question for those of these positions whose events are there, with their bytes."""
+    rows = first.subquery()
+    return select(outbox.c.position, func.length(outbox.c.data).label("bytes")).select_from(
+        rows.join(outbox, outbox.c.position == rows.c.position)
+    )
+
+
+_UPCOMING = sized(
+    first_pending(bindparam("partition")).where(outbox_pending.c.position > bindparam("after"))
+).order_by(outbox.c.position)
+
 _FIRST_PENDING = (
     select(outbox_pending.c.position)
     .where(outbox_pending.c.partition.in_(bindparam("partitions", expanding=True)))
     .limit(1)
-)
-
-_AFTER = (
-    select(outbox_pending.c.position)
-    .where(
-        outbox_pending.c.partition == bindparam("partition"),
-        outbox_pending.c.position > bindparam("after"),
-    )
-    .order_by(outbox_pending.c.position)
-    .limit(bindparam("rows_max"))
-    .subquery()
-)
-_UPCOMING = (
-    select(outbox.c.position, func.length(outbox.c.data))
-    .select_from(_AFTER.join(outbox, outbox.c.position == _AFTER.c.position))
-    .order_by(outbox.c.position)
 )
 
 # Only the first rows are looked at: what is old stands in front.
@@ -89,13 +102,7 @@ _OLD = select(_FIRST.c.position).where(
     .exists(),
 )
 # Events that are gone can never be published. What would be next is looked at, not all that waits.
-_NEXT = (
-    select(outbox_pending.c.position)
-    .where(outbox_pending.c.partition == bindparam("of_partition"))
-    .order_by(outbox_pending.c.position)
-    .limit(bindparam("rows_max"))
-    .subquery()
-)
+_NEXT = first_pending(bindparam("of_partition")).subquery()
 _LOST = (
     select(_NEXT.c.position)
     .select_from(_NEXT.outerjoin(outbox, outbox.c.position == _NEXT.c.position))

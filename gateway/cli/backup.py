@@ -17,7 +17,7 @@ from gateway.cli.output import json_option, show_json
 from gateway.database import open_database
 from gateway.engines.embedded import sqlite_url
 from gateway.engines.folder import DataFolder
-from outbox.partitions import agree
+from outbox.beginning import agree
 from store import backup
 from store.migrate import migrate
 

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
-from outbox.partitions import agree
+from outbox.beginning import agree
 from store.engine import Database
 from store.migrate import migrate
 from tests.e2e import instance as at

@@ -5,8 +5,7 @@ import pytest
 from config import limits
 from config.errors import Misconfigured
 from config.ids import partition_of
-from outbox.lease_statements import count_partitions
-from outbox.partitions import agree
+from outbox.beginning import agree, count_partitions
 from outbox.statements import insert_events
 from store.engine import Database
 from tests.integration.outbox.relaying import event, events_of

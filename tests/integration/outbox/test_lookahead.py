@@ -13,6 +13,7 @@ from outbox.nats_publisher import NatsPublisher
 from outbox.partitions import Partitions
 from outbox.ports import Publisher, Refused, Stored
 from outbox.statements import insert_events
+from outbox.trouble import happens
 from store.engine import Database
 from tests.integration.outbox.relaying import (
     CLOCK,
@@ -70,7 +71,7 @@ class Ahead(Passing):
                 await self._before_taken()
         if self._stands_still and sent:
             await asyncio.Event().wait()
-        await asyncio.wait((asyncio.ensure_future(self._came.wait()),), timeout=_SOON_S)
+        await happens(self._came, _SOON_S)
         self._came.clear()
         name = "forgotten" if self._forgets and sent else sent
         return await super().publish_batch(batch, messages, sent=name)
@@ -81,28 +82,31 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outbox.partitions.RELAY_BATCH_MAX", _BATCH)
 
 
+@pytest.mark.parametrize("forgets", [False, True])
 async def test_whole_batches_go_ahead_and_every_event_arrives_once_in_order(
-    database: Database, publisher: NatsPublisher, nats_url: str
+    database: Database, publisher: NatsPublisher, nats_url: str, *, forgets: bool
 ) -> None:
-    events = events_of(2, range(11))
-    await commit(database, events)
-    ahead = Ahead(publisher)
-    async with running(a_relay(database, ahead)):
-        await drained(database)
+    """Also where the broker forgets each of them."""
+    ahead = Ahead(publisher, forgets=forgets)
+    await _relay(database, ahead, nats_url)
     assert len(ahead.taken) >= 2
     assert set(ahead.taken) <= set(ahead.sent)
-    await assert_each_once_in_order(nats_url, events)
 
 
-async def test_what_the_broker_forgot_is_sent_again(
+async def test_a_stream_that_is_lost_with_a_batch_ahead_is_filled_with_everything(
     database: Database, publisher: NatsPublisher, nats_url: str
 ) -> None:
+    ahead = Ahead(publisher, before_taken=lambda: lose_stream(nats_url))
+    await _relay(database, ahead, nats_url)
+    assert ahead.taken
+
+
+async def _relay(database: Database, publisher: Publisher, nats_url: str) -> None:
+    """Have some whole batches relayed, and check that each event arrives once and in order."""
     events = events_of(2, range(11))
     await commit(database, events)
-    ahead = Ahead(publisher, forgets=True)
-    async with running(a_relay(database, ahead)):
+    async with running(a_relay(database, publisher)):
         await drained(database)
-    assert len(ahead.taken) >= 2
     await assert_each_once_in_order(nats_url, events)
 
 
@@ -122,18 +126,6 @@ async def test_a_relay_killed_with_a_batch_ahead_is_followed_without_loss_or_rep
     assert len(await stored(nats_url)) < len(events)
     async with running(a_relay(database, publisher, ShiftedClock(120))):
         await drained(database)
-    await assert_each_once_in_order(nats_url, events)
-
-
-async def test_a_stream_that_is_lost_with_a_batch_ahead_is_filled_with_everything(
-    database: Database, publisher: NatsPublisher, nats_url: str
-) -> None:
-    events = events_of(2, range(11))
-    await commit(database, events)
-    ahead = Ahead(publisher, before_taken=lambda: lose_stream(nats_url))
-    async with running(a_relay(database, ahead)):
-        await drained(database)
-    assert ahead.taken
     await assert_each_once_in_order(nats_url, events)
 
 
@@ -262,7 +254,12 @@ async def test_what_the_stream_refuses_is_told_of_and_no_guess_is_made_for_a_whi
     case = await _stamped(database, 2 * _BATCH)
     with structlog.testing.capture_logs() as told:
         case.lookahead.failed(EngineDown("incomplete"))
-    assert [one["event"] for one in told] == ["ahead.refused"]
+        case.lookahead.failed(EngineDown("incomplete"))
+        case.lookahead.succeeded()
+    assert [(one["event"], one["reason"]) for one in told] == [
+        ("ahead.refused", "incomplete"),
+        ("ahead.refused", "over"),
+    ]
     await case.look()
     assert case.sender.sent == []
 

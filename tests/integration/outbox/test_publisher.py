@@ -12,7 +12,7 @@ from config.errors import EngineDown, Misconfigured, OutcomeUnknown
 from gateway.engines.nats import NatsServer
 from outbox.event import STREAM
 from outbox.message import Batch, Marker, Message
-from outbox.nats_publisher import NatsPublisher
+from outbox.nats_publisher import UNREAD_BYTES_MAX, NatsPublisher
 from outbox.ports import Refused, Stored
 from outbox.stream import StreamOptions
 
@@ -120,6 +120,18 @@ async def test_what_was_sent_ahead_is_stored_whole_or_not_at_all(
     assert wrong == Refused("wrong last sequence")
     assert (await streams.stream_info(STREAM)).state.messages == 0
     assert await publisher.publish_batch(_batch("b-1", 0), _messages("1", "2", "3")) == Stored(4)
+
+
+async def test_nothing_is_sent_ahead_to_a_server_that_does_not_read(
+    publisher: NatsPublisher,
+) -> None:
+    await publisher.ensure_stream()
+    client = await publisher._connection.client()
+    client._pending_data_size = UNREAD_BYTES_MAX + 1
+    with pytest.raises(EngineDown, match="does not read"):
+        await publisher.send_ahead(_messages("1"))
+    client._pending_data_size = 0
+    assert await publisher.send_ahead(_messages("1"))
 
 
 async def test_a_missing_stream_takes_nothing_and_is_made_by_the_next_question(

@@ -12,10 +12,11 @@ from sqlalchemy import select
 from config import limits
 from config.errors import Misconfigured
 from gateway.engines.nats import NatsServer
+from outbox.beginning import agree
 from outbox.event import STREAM, SUBJECTS, Event
 from outbox.message import Batch
 from outbox.nats_publisher import NatsPublisher
-from outbox.partitions import Partitions, agree
+from outbox.partitions import Partitions
 from outbox.statements import insert_events
 from outbox.stream import StreamOptions
 from outbox.table import relay_partition
