@@ -10,25 +10,19 @@ from typing import Protocol
 import msgspec
 
 from config import crash
-from config.clock import to_us
 from config.errors import OutcomeUnknown, Rejected, Unavailable
-from config.ids import LocationId, MarketId, OperationId, OrderId, Sku
+from config.ids import LocationId, MarketId, OrderId, Sku
 from config.limits import REROUTE_MAX, ROUTE_BATCH_MS_MAX, ROUTE_LOOP_MS_MAX
-from handlers.cancel import publish_state
-from handlers.desk import Desk, HoldWish
-from handlers.draft import Draft, What
-from handlers.groups import assign
-from handlers.lifecycle import derive_state
+from handlers.desk import Desk
+from handlers.verdicts import allocate, hold_back, keep_hold, operation_of, postpone
 from handlers.wishes import Wish, hold_wishes, order_wishes, stranded
 from routing.sourcing.estimate import estimate_ms
 from routing.sourcing.problem import Problem, RoutePlan
 from routing.sourcing.solve import solve, solve_at_once
 from store.gate_port import Cell, Gate, Granted, Operation, Short
-from store.ports import HoldFile, Movement, Shift, Take
-from store.records import Hold, HoldLine
+from store.ports import Shift, Take
 
 View = dict[Sku, dict[LocationId, int]]
-BY = "routing"
 _ASK_AGAIN = 2
 
 
@@ -60,12 +54,17 @@ class Decided(msgspec.Struct):
     hard_ms: float = 0.0
     """What the hard routes of this batch take, as estimated."""
 
+    def postpone(self, desk: Desk, order_id: OrderId) -> None:
+        """Have an order decided later."""
+        postpone(desk, order_id)
+        self.undecided.add(order_id)
+
 
 async def decide(desk: Desk, gate: Gate, ledger: Ledger) -> Decided:
     """Route and reserve everything that waits on the desk; orders are never lost, only held."""
     decided = Decided()
     for order_id in stranded(desk):
-        _postpone(desk, order_id, decided)
+        decided.postpone(desk, order_id)
     by_market: dict[MarketId, list[Wish]] = {}
     for wish in [*order_wishes(desk), *hold_wishes(desk)]:
         by_market.setdefault(wish.market, []).append(wish)
@@ -149,7 +148,7 @@ class _Market:
             if plan.unfilled or not plan.assignments:
                 refused.append((wish, plan))
                 continue
-            operation = _operation(self._desk, plan)
+            operation = operation_of(self._desk, plan)
             for cell, units in operation.lines:
                 seen[cell.sku][cell.location] -= units
             asked.append((wish, plan, operation))
@@ -230,14 +229,10 @@ class _Market:
         for cell, units in operation.lines:
             self._view[cell.sku][cell.location] -= units
         if wish.hold is not None:
-            row = _keep(desk, wish.hold, plan, operation, epoch=epoch)
+            row = keep_hold(desk, wish.hold, plan, operation, epoch=epoch)
             self._decided.held[wish.hold.message.id] = row
         if wish.order_id is not None:
-            draft = Draft(desk, BY)
-            file = msgspec.structs.replace(desk.files[wish.order_id], plan=plan)
-            _book(desk, self._market, operation, "allocated", wish.order_id)
-            assign(draft, file, plan.assignments, operation.id)
-            draft.accept()
+            allocate(desk, wish.order_id, plan, operation, self._market)
 
     def _refuse(self, wish: Wish, plan: RoutePlan) -> None:
         """No stock for all of it: refuse a hold, hold an order; or wait for what this batch frees."""
@@ -246,7 +241,7 @@ class _Market:
             short = [f"{d.sku}: {d.quantity} missing" for d in plan.unfilled]
             self._decided.refused[wish.hold.message.id] = NoStock(", ".join(short), missing=short)
         elif wish.order_id is not None and self._is_freed(wish.problem, plan):
-            _postpone(self._desk, wish.order_id, self._decided)
+            self._decided.postpone(self._desk, wish.order_id)
         elif wish.order_id is not None:
             hold_back(self._desk, wish.order_id, plan)
 
@@ -270,75 +265,4 @@ class _Market:
         if wish.hold is not None:
             self._decided.refused[wish.hold.message.id] = error
         elif wish.order_id is not None:
-            _postpone(self._desk, wish.order_id, self._decided)
-
-
-def _postpone(desk: Desk, order_id: OrderId, decided: Decided) -> None:
-    """Have the order decided later; it is never lost."""
-    draft = Draft(desk, BY)
-    draft.save(msgspec.structs.replace(desk.files[order_id], undecided=True))
-    draft.accept()
-    decided.undecided.add(order_id)
-
-
-def hold_back(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:
-    """No route: the order is held, with a work item that says what is missing. Never lost."""
-    draft = Draft(desk, BY)
-    file = desk.files[order_id]
-    what: What = {
-        "missing": [f"{d.sku}: {d.quantity}" for d in plan.unfilled],
-        "reasons": list(plan.reasons),
-    }
-    draft.open_exception("UNFILLABLE", order_id, what, file=file)
-    order = msgspec.structs.replace(file.order, hold_reasons=("UNFILLABLE",))
-    file = msgspec.structs.replace(file, order=order, plan=plan, undecided=False)
-    if derive_state(file) == file.order.state:
-        draft.save(file)
-    else:
-        publish_state(draft, file, "changed", "no stock for all lines")
-    draft.accept()
-
-
-def _operation(desk: Desk, plan: RoutePlan) -> Operation:
-    cells: dict[Cell, int] = {}
-    for one in plan.assignments:
-        cell = Cell(one.sku, one.location)
-        cells[cell] = cells.get(cell, 0) + one.quantity
-    return Operation(OperationId(desk.facts.new_id()), tuple(sorted(cells.items())))
-
-
-def _book(
-    desk: Desk, market: MarketId, operation: Operation, kind: str, order_id: OrderId | None
-) -> None:
-    """Have the ledger take what the gate granted, under the same operation id."""
-    column = "held" if kind == "held" else "allocated"
-    for cell, units in operation.lines:
-        before = desk.takes.get(cell, Take())
-        more = {column: getattr(before, column) + units}
-        desk.takes[cell] = msgspec.structs.replace(before, **more)
-    desk.changes.movements.append(
-        Movement(
-            operation_id=operation.id,
-            kind=kind,
-            market=market,
-            lines=tuple((c.sku, c.location, {column: units}) for c, units in operation.lines),
-            at_us=to_us(desk.facts.now),
-            order_id=order_id,
-        )
-    )
-
-
-def _keep(
-    desk: Desk, wish: HoldWish, plan: RoutePlan, operation: Operation, *, epoch: str
-) -> bytes:
-    hold: Hold = msgspec.structs.replace(
-        wish.hold,
-        epoch=epoch,
-        plan=plan,
-        lines=tuple(HoldLine(c.sku, c.location, units) for c, units in operation.lines),
-    )
-    _book(desk, hold.market, operation, "held", None)
-    draft = Draft(desk, wish.message.by)
-    draft.save_hold(HoldFile(hold))
-    draft.accept()
-    return msgspec.json.encode(hold)
+            self._decided.postpone(self._desk, wish.order_id)
