@@ -36,7 +36,7 @@ from handlers.commands import (
     ReportFulfilment,
     Suspect,
 )
-from handlers.draft import Draft, What
+from handlers.draft import Draft
 from handlers.fulfil import act_on_fulfilment
 from handlers.holds import ask_for_hold, end_hold
 from handlers.message import Message
@@ -46,6 +46,7 @@ from handlers.payments import record_payment, record_refund
 from handlers.report import report_fulfilment
 from handlers.settle import remap, settle_or_route
 from handlers.stock import count_stock, import_catalog, import_stock
+from handlers.work_items import What
 from store.ports import Fetch, Ref
 
 Result = tuple[Applied, bytes | None]
@@ -114,7 +115,7 @@ def _apply_command(  # noqa: C901, PLR0911, PLR0912 - one case for each command
         case Ignore():
             return "ignored", None, command.reason
         case Suspect():
-            draft.message_event("quarantined", message, command.reason)
+            draft.told.message(message, "quarantined", command.reason)
             return "quarantined", None, command.reason
         case CancelOrder():
             return cancel_order(draft, command) or park(draft, message, command)
@@ -197,9 +198,9 @@ def _settle_fetch(draft: Draft, command: SettleFetch) -> Applied:
             "order_ref": command.order_ref,
             "reason": command.failed,
         }
-        draft.open_exception("FETCH_FAILED", subject, what)
+        draft.work_items.open("FETCH_FAILED", subject, what)
     else:
-        draft.resolve_exception("FETCH_FAILED", subject)
+        draft.work_items.resolve("FETCH_FAILED", subject)
     return "applied", None, command.failed
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from config.ids import LineId
 from handlers.commands import CancelOrder
-from handlers.draft import Draft, What
+from handlers.draft import Draft
 from handlers.lifecycle import (
     cancellable,
     derive_state,
@@ -17,6 +17,7 @@ from handlers.lifecycle import (
 )
 from handlers.outcome import Applied
 from handlers.settle import settle_or_route
+from handlers.work_items import What
 from store.gate_port import Cell
 from store.ports import OrderFile, Shift
 from store.records import Cut, Fulfilment, Order
@@ -80,7 +81,7 @@ def cancel_everything(draft: Draft, file: OrderFile, reason: str) -> OrderFile:
     before = msgspec.structs.replace(file, order=order, undecided=False)
     file = cancel_units(draft, before, everything, reason)
     for code in _OPEN_CODES:
-        draft.resolve_exception(code, order.id)
+        draft.work_items.resolve(code, order.id)
     if not any(line.handed_off for line in order.lines):
         return _published(draft, file, "cancelled", reason)
     if file.order.lines == order.lines:
@@ -96,7 +97,7 @@ def cancel_some(
     file = publish_state(draft, file, event, reason)
     if file.order.state == "cancelled":
         for code in _OPEN_CODES:
-            draft.resolve_exception(code, file.order.id)
+            draft.work_items.resolve(code, file.order.id)
     elif file.order.hold_reasons:
         file = settle_or_route(draft, file)
     return file
@@ -116,7 +117,7 @@ def cancel_units(
     if gone := {line: units for line, units in left.items() if units > 0}:
         lines = [f"{line}: {units}" for line, units in sorted(gone.items())]
         what: What = {"reason": reason, "lines": lines}
-        draft.open_exception("CANCEL_RACE", file.order.id, what, file=file)
+        draft.work_items.open("CANCEL_RACE", file.order.id, what, file=file)
     return file
 
 
@@ -201,7 +202,7 @@ def _cancel_free(draft: Draft, file: OrderFile, left: dict[LineId, int]) -> Orde
     missing = {line.id for line in file.order.lines if line.short}
     for group in file.fulfilments:
         if not any(line.line_id in missing for line in group.fulfilment.lines):
-            draft.resolve_exception("SHORT_PICK", group.fulfilment.id)
+            draft.work_items.resolve("SHORT_PICK", group.fulfilment.id)
     return file
 
 

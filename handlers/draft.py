@@ -1,29 +1,23 @@
 """A draft: one message's changes over the desk; a good one is laid on it, a bad one is dropped."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
 from config.clock import to_us
 from config.ids import (
-    EventId,
-    ExceptionId,
     FulfilmentId,
     HoldId,
-    LocationId,
     MarketId,
     OperationId,
     OrderId,
     SourceId,
 )
 from handlers.desk import Desk, Move
-from handlers.message import Message
-from handlers.owners import owner_of
-from outbox.event import Entity, Event
+from handlers.told import Told
+from handlers.work_items import WorkItems
 from store.gate_port import Cell
 from store.ports import (
-    ExceptionFile,
     FulfilmentFile,
     HoldFile,
     Movement,
@@ -33,23 +27,13 @@ from store.ports import (
     Shift,
 )
 from store.records import (
-    Availability,
-    ExceptionRecord,
     Fulfilment,
     HistoryEntry,
-    InventoryLevel,
     Level,
-    MessageNotice,
     Order,
-    Refund,
-    Tender,
 )
 
 HISTORY_MAX = 500
-What = dict[str, str | int | list[str]]
-"""The facts of an exception."""
-
-encode = msgspec.json.encode
 
 
 class Draft:
@@ -65,19 +49,19 @@ class Draft:
         self._traceparent = traceparent
         self.facts = desk.facts
         self.by = by
+        self.told = Told(desk, traceparent)
+        self.work_items = WorkItems(desk, self.told)
         self._files: dict[OrderId, OrderFile] = {}
-        self._told: dict[OrderId, Order] = {}
+        self._published: dict[OrderId, Order] = {}
         self._refs: dict[Ref, OrderId] = {}
         self._fulfilments: dict[FulfilmentId, FulfilmentFile] = {}
         self._holds: dict[HoldId, HoldFile] = {}
-        self._exceptions: dict[tuple[str, str], ExceptionFile] = {}
         self._payments: dict[Ref, OrderId] = {}
         self._parked: list[Parked] = []
         self._unparked: set[str] = set()
         self._shifts: dict[Cell, Shift] = {}
         self._committed: dict[tuple[SourceId, Cell], int] = {}
         self._steps: list[Callable[[Desk], object]] = []
-        self._events: list[Event] = []
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -133,7 +117,7 @@ class Draft:
 
     def order_event(self, file: OrderFile, name: str, detail: str = "") -> OrderFile:
         """Publish `order.<name>`: the order's version rises by one, its history grows."""
-        file = self._told_of(file, name)
+        file = self._published_as(file, name)
         return self.save(self.note(file, f"order.{name}", detail))
 
     def note(self, file: OrderFile, event: str, detail: str = "") -> OrderFile:
@@ -159,16 +143,10 @@ class Draft:
         text = detail or f"{fulfilment.location}: {fulfilment.state}"
         file = self.note(file, f"fulfilment.{name}", text)
         order_id = fulfilment.order_id
-        self._emit("fulfilment", name, fulfilment.location, order_id, fulfilment)
+        self.told.add(
+            "fulfilment", name, fulfilment, key=fulfilment.location, ordering_key=order_id
+        )
         return self.save(file)
-
-    def payment_event(self, record: Tender | Refund, name: str) -> None:
-        """Publish `payment.<name>`; the record already has its new version."""
-        self._emit("payment", name, record.order_id, record.order_id, record)
-
-    def inventory_event(self, record: InventoryLevel | Availability, name: str) -> None:
-        """Publish `inventory.<name>`; the record already has its new version."""
-        self._emit("inventory", name, record.sku, f"inventory:{record.sku}", record)
 
     def join_payment(self, source: str, payment_ref: str, order_id: OrderId) -> None:
         """Remember which order a payment belongs to."""
@@ -178,64 +156,11 @@ class Draft:
         """Have the order's unassigned units routed after all messages are applied."""
         self.step(lambda desk: desk.to_route.setdefault(order_id))
 
-    # --- holds, exceptions, waiting --------------------------------------------------------
+    # --- holds and waiting          --------------------------------------------------------
 
     def save_hold(self, file: HoldFile) -> None:
         """Make this the newest state of its hold."""
         self._holds[file.hold.id] = file
-
-    def open_exception(
-        self,
-        code: str,
-        subject: str,
-        what: What,
-        *,
-        file: OrderFile | None = None,
-        location: LocationId | None = None,
-    ) -> bool:
-        """Open a work item, unless the same one is open for the subject already; tell which it was."""
-        if self._open(code, subject):
-            return False
-        record = ExceptionRecord(
-            id=ExceptionId(self.facts.new_id()),
-            code=code,
-            subject=subject,
-            state="open",
-            owner=owner_of(code),
-            version=1,
-            opened_at=self.facts.now,
-            updated_at=self.facts.now,
-            what=what,
-            order_id=file.order.id if file else None,
-            location=location,
-        )
-        self._save_exception(ExceptionFile(record), "opened")
-        return True
-
-    def resolve_exception(self, code: str, subject: str) -> None:
-        """Close the work item of a subject, if one is open."""
-        found = self._open(code, subject)
-        if found is None:
-            return
-        record = msgspec.structs.replace(
-            found.record,
-            state="resolved",
-            version=found.record.version + 1,
-            updated_at=self.facts.now,
-        )
-        self._save_exception(ExceptionFile(record, found.lock), "resolved")
-
-    def _open(self, code: str, subject: str) -> ExceptionFile | None:
-        key = (subject, code)
-        found = self._exceptions.get(key) or self.desk.exceptions.get(key)
-        return found if found and found.record.state != "resolved" else None
-
-    def _save_exception(self, file: ExceptionFile, event: str) -> None:
-        record = file.record
-        self._exceptions[(record.subject, record.code)] = file
-        self.step(lambda desk: desk.changes.exceptions.__setitem__(record.id, file))
-        key = record.order_id or record.location or record.subject
-        self._emit("exception", event, key, record.order_id or record.id, record)
 
     def park(self, parked: Parked) -> None:
         """Keep a command until its parent comes."""
@@ -244,19 +169,7 @@ class Draft:
     def unpark(self, parked: Parked) -> None:
         """Take a waiting command off the shelf, and close its work item."""
         self._unparked.add(parked.id)
-        self.resolve_exception("OUT_OF_ORDER", parked.id)
-
-    def message_event(self, name: str, message: Message, reason: str) -> None:
-        """Publish `message.<name>` about a message itself, without its content."""
-        row = MessageNotice(
-            id=message.id,
-            version=1,
-            source=message.source,
-            key=message.key,
-            topic=message.topic,
-            reason=reason,
-        )
-        self._event("message", name, message.source, (message.id, 1), encode(row))
+        self.work_items.resolve("OUT_OF_ORDER", parked.id)
 
     # --- stock -----------------------------------------------------------------------------
 
@@ -309,27 +222,27 @@ class Draft:
         desk.refs.update(self._refs)
         desk.holds.update(self._holds)
         desk.changes.holds.update(self._holds)
-        desk.exceptions.update(self._exceptions)
+        self.work_items.accept()
         desk.payments.update(self._payments)
         desk.changes.payments.update(self._payments)
         desk.changes.fulfilments.update(self._fulfilments)
         self._lay_waiting()
-        desk.changes.events.extend(self._events)
+        desk.changes.events.extend(self.told.events)
 
     def _tell(self, file: OrderFile) -> OrderFile:
         """Publish `order.changed` where the row has changed without an event of its own."""
         before = self.desk.files.get(file.order.id)
-        told = self._told.get(file.order.id) or (before.order if before else None)
+        told = self._published.get(file.order.id) or (before.order if before else None)
         if told is not None and _but_for_time(file.order, told) == told:
             return file
-        return self._told_of(file, "changed")
+        return self._published_as(file, "changed")
 
-    def _told_of(self, file: OrderFile, name: str) -> OrderFile:
+    def _published_as(self, file: OrderFile, name: str) -> OrderFile:
         order = msgspec.structs.replace(
             file.order, version=file.order.version + 1, updated_at=self.facts.now
         )
-        self._told[order.id] = order
-        self._emit("order", name, order.id, order.id, order)
+        self._published[order.id] = order
+        self.told.add("order", name, order, key=order.id, ordering_key=order.id)
         return msgspec.structs.replace(file, order=order)
 
     def _lay_waiting(self) -> None:
@@ -342,26 +255,6 @@ class Draft:
         waiting = (*desk.changes.parked, *self._parked)
         desk.changes.parked = [p for p in waiting if p.id not in desk.unparked]
         desk.changes.unparked.extend(sorted(self._unparked - fresh))
-
-    def _emit(self, entity: Entity, name: str, key: str, ordering_key: str, record: Any) -> None:
-        self._event(entity, name, key, (ordering_key, record.version), encode(record))
-
-    def _event(
-        self, entity: Entity, name: str, key: str, place: tuple[str, int], data: bytes
-    ) -> None:
-        ordering_key, version = place
-        event = Event(
-            id=EventId(self.facts.new_id()),
-            entity=entity,
-            name=name,
-            key=key,
-            ordering_key=ordering_key,
-            version=version,
-            at_us=to_us(self.facts.now),
-            data=data,
-            traceparent=self._traceparent or self.desk.traces.get(ordering_key, ""),
-        )
-        self._events.append(event)
 
 
 def _columns(shift: Shift) -> dict[str, int]:

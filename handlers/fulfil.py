@@ -6,9 +6,10 @@ from config.errors import NotFound, Rejected, StaleVersion
 from config.ids import LineId
 from handlers.actions import ActOnFulfilment
 from handlers.cancel import publish_state, release
-from handlers.draft import Draft, What
+from handlers.draft import Draft
 from handlers.lifecycle import derive_state, follow, is_open, is_picked, with_line_changes
 from handlers.outcome import Applied
+from handlers.work_items import What
 from store.gate_port import Cell
 from store.ports import OrderFile, Shift
 from store.records import Fulfilment
@@ -128,7 +129,9 @@ def _short(
         "reason": command.reason,
         "lines": [f"{line}: {units}" for line, units in sorted(missing.items())],
     }
-    draft.open_exception("SHORT_PICK", fulfilment.id, what, file=file, location=fulfilment.location)
+    draft.work_items.open(
+        "SHORT_PICK", fulfilment.id, what, file=file, location=fulfilment.location
+    )
     after = _less(fulfilment, missing, command.reason)
     return told(draft, draft.fulfilment_event(file, after, "short"))
 

@@ -30,7 +30,7 @@ def assign(
     order = with_line_changes(file.order, changes)
     order = msgspec.structs.replace(order, reservation=operation, hold_reasons=())
     file = msgspec.structs.replace(file, order=order, undecided=False)
-    draft.resolve_exception("UNFILLABLE", order.id)
+    draft.work_items.resolve("UNFILLABLE", order.id)
     if order.state in {"captured", "held"}:
         file = _event(draft, file, "accepted", "accepted")
     groups = [

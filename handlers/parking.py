@@ -15,9 +15,10 @@ from handlers.commands import (
     RecordRefund,
     ReportFulfilment,
 )
-from handlers.draft import Draft, What
+from handlers.draft import Draft
 from handlers.message import Message
 from handlers.outcome import Applied
+from handlers.work_items import What
 from store.ports import Parked, Ref
 
 Child = CancelOrder | RecordPayment | RecordRefund | ReportFulfilment
@@ -77,6 +78,6 @@ def expire_parked(draft: Draft, command: ExpireParked) -> Applied:
         "parent": f"{command.parent[0]}:{command.parent[1]}",
         "parked_us": command.parked_us,
     }
-    draft.open_exception("OUT_OF_ORDER", command.parked_id, what)
+    draft.work_items.open("OUT_OF_ORDER", command.parked_id, what)
     draft.step(lambda desk: desk.changes.overdue.append(command.parked_id))
     return "applied", None, ""

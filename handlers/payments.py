@@ -8,9 +8,10 @@ import msgspec
 from config.ids import LineId, OrderId, SourceId
 from handlers.cancel import cancel_some, with_cuts
 from handlers.commands import OrderKey, RecordPayment, RecordRefund
-from handlers.draft import Draft, What
+from handlers.draft import Draft
 from handlers.lifecycle import with_line_changes
 from handlers.outcome import Applied
+from handlers.work_items import What
 from store.ports import OrderFile
 from store.records import Order, Refund, Tender
 
@@ -48,7 +49,7 @@ def record_payment(draft: Draft, source: SourceId, command: RecordPayment) -> Ap
     order = msgspec.structs.replace(order, tenders=tuple(known.values()))
     file = draft.note(msgspec.structs.replace(file, order=order), f"payment.{event}", detail)
     draft.save(file)
-    draft.payment_event(tender, event)
+    draft.told.payment(tender, event)
     _watch(draft, file, tender)
     return "applied", order.id, ""
 
@@ -69,7 +70,7 @@ def record_refund(draft: Draft, source: SourceId, command: RecordRefund) -> Appl
     detail = f"{command.state}: {command.amount_minor} {command.currency}"
     file = draft.note(msgspec.structs.replace(file, order=order), "payment.refunded", detail)
     draft.save(file)
-    draft.payment_event(refund, "failed" if command.state == "failed" else "refunded")
+    draft.told.payment(refund, "failed" if command.state == "failed" else "refunded")
     told = source == order.source and _is_told(order, command)
     _refund_units(draft, file, command, old=old, told=told)
     return "applied", order.id, ""
@@ -128,11 +129,11 @@ def _watch(draft: Draft, file: OrderFile, tender: Tender) -> None:
         "currency": tender.currency,
     }
     if tender.state == "failed":
-        draft.open_exception("CAPTURE_FAILED", tender.id, what, file=file)
+        draft.work_items.open("CAPTURE_FAILED", tender.id, what, file=file)
     else:
-        draft.resolve_exception("CAPTURE_FAILED", tender.id)
+        draft.work_items.resolve("CAPTURE_FAILED", tender.id)
     if tender.state == "disputed":
-        draft.open_exception("PAYMENT_DISPUTED", tender.id, what, file=file)
+        draft.work_items.open("PAYMENT_DISPUTED", tender.id, what, file=file)
 
 
 def _is_newer(old: Refund, command: RecordRefund) -> bool:

@@ -78,13 +78,15 @@ def _show(draft: Draft, file: OrderFile, unmapped: list[str], place: str | None)
     """Open or close the order's work items about what the catalog and the network do not know."""
     order = file.order
     if unmapped:
-        draft.open_exception(ITEM, order.id, {"source": order.source, "items": unmapped}, file=file)
+        draft.work_items.open(
+            ITEM, order.id, {"source": order.source, "items": unmapped}, file=file
+        )
     else:
-        draft.resolve_exception(ITEM, order.id)
+        draft.work_items.resolve(ITEM, order.id)
     if place is not None:
-        draft.open_exception(PLACE, order.id, {"source": order.source, "place": place}, file=file)
+        draft.work_items.open(PLACE, order.id, {"source": order.source, "place": place}, file=file)
     else:
-        draft.resolve_exception(PLACE, order.id)
+        draft.work_items.resolve(PLACE, order.id)
 
 
 def _held(draft: Draft, file: OrderFile, reasons: tuple[str, ...]) -> OrderFile:
@@ -99,7 +101,7 @@ def _held(draft: Draft, file: OrderFile, reasons: tuple[str, ...]) -> OrderFile:
 
 def _accepted(draft: Draft, file: OrderFile) -> OrderFile:
     """Nothing is to be placed (any more): the order waits for nothing but its fulfilments."""
-    draft.resolve_exception("UNFILLABLE", file.order.id)
+    draft.work_items.resolve("UNFILLABLE", file.order.id)
     file = msgspec.structs.replace(file, undecided=False)
     if file.order.state not in {"captured", "held"}:
         return draft.save(file)

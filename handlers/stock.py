@@ -7,8 +7,9 @@ from config.ids import LocationId, MarketId, Sku, SourceId
 from handlers.actions import ImportCatalog, ImportStock
 from handlers.commands import Count, CountStock
 from handlers.desk import Facts
-from handlers.draft import Draft, What
+from handlers.draft import Draft
 from handlers.outcome import Applied, together
+from handlers.work_items import What
 from store.gate_port import Cell
 from store.ports import Found, Shift
 from store.records import Level
@@ -35,8 +36,8 @@ def _count(draft: Draft, source: SourceId, count: Count) -> Applied:
     cell = cell_of(facts, draft.desk.found, source, count)
     if cell is None:
         return _unmapped(draft, source, count)
-    draft.resolve_exception("UNMAPPED_PLACE", f"{source}:{count.place}")
-    draft.resolve_exception("UNMAPPED_ITEM", f"{source}:{count.item or count.sku}")
+    draft.work_items.resolve("UNMAPPED_PLACE", f"{source}:{count.place}")
+    draft.work_items.resolve("UNMAPPED_ITEM", f"{source}:{count.item or count.sku}")
     level = draft.level(cell)
     if count.version < level.counted_version:
         return "ignored", None, "stale: a newer count was applied before"
@@ -57,7 +58,7 @@ def _count(draft: Draft, source: SourceId, count: Count) -> Applied:
 def _compare(draft: Draft, source: SourceId, cell: Cell, level: Level, on_hand: int) -> Applied:
     subject = f"{source}:{cell.sku}@{cell.location}"
     if on_hand == level.on_hand:
-        draft.resolve_exception("STOCK_DIFFERENCE", subject)
+        draft.work_items.resolve("STOCK_DIFFERENCE", subject)
         return "ignored", None, "this source does not own the location's stock; the levels agree"
     what: What = {
         "source": source,
@@ -65,7 +66,7 @@ def _compare(draft: Draft, source: SourceId, cell: Cell, level: Level, on_hand: 
         "theirs": on_hand,
         "ours": level.on_hand,
     }
-    draft.open_exception("STOCK_DIFFERENCE", subject, what, location=cell.location)
+    draft.work_items.open("STOCK_DIFFERENCE", subject, what, location=cell.location)
     return "ignored", None, "this source does not own the location's stock; the difference is shown"
 
 
@@ -73,10 +74,10 @@ def _unmapped(draft: Draft, source: SourceId, count: Count) -> Applied:
     place = draft.facts.directory.location_of(source, count.place)
     if place is None:
         what: What = {"source": source, "place": count.place}
-        draft.open_exception("UNMAPPED_PLACE", f"{source}:{count.place}", what)
+        draft.work_items.open("UNMAPPED_PLACE", f"{source}:{count.place}", what)
         return "ignored", None, f"place {count.place} has no mapping"
     item = count.item or count.sku
-    draft.open_exception("UNMAPPED_ITEM", f"{source}:{item}", {"source": source, "items": [item]})
+    draft.work_items.open("UNMAPPED_ITEM", f"{source}:{item}", {"source": source, "items": [item]})
     return "ignored", None, f"item {item} has no mapping"
 
 
@@ -105,7 +106,7 @@ def import_catalog(draft: Draft, command: ImportCatalog) -> Applied:
     draft.step(lambda desk: desk.changes.catalog.extend(command.items))
     for item in command.items:
         for source, external in item.external:
-            draft.resolve_exception("UNMAPPED_ITEM", f"{source}:{external}")
+            draft.work_items.resolve("UNMAPPED_ITEM", f"{source}:{external}")
     return "applied", None, f"{len(command.items)} items"
 
 
@@ -133,8 +134,8 @@ def watch_levels(draft: Draft, levels: dict[Cell, Level]) -> dict[Cell, str]:
         }
         for code in _WATCHED:
             if not wrong[code]:
-                draft.resolve_exception(code, subject)
-            elif draft.open_exception(code, subject, what, location=cell.location):
+                draft.work_items.resolve(code, subject)
+            elif draft.work_items.open(code, subject, what, location=cell.location):
                 fallen.setdefault(cell, code)
     return fallen
 

@@ -6,9 +6,10 @@ from config.clock import to_us
 from config.ids import MarketId, OperationId, OrderId
 from handlers.cancel import publish_state
 from handlers.desk import Desk, HoldWish
-from handlers.draft import Draft, What
+from handlers.draft import Draft
 from handlers.groups import assign
 from handlers.lifecycle import derive_state
+from handlers.work_items import What
 from routing.sourcing.problem import RoutePlan
 from store.gate_port import Cell, Operation
 from store.ports import HoldFile, Movement, Take
@@ -69,7 +70,7 @@ def hold_back(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:
         "missing": [f"{d.sku}: {d.quantity}" for d in plan.unfilled],
         "reasons": list(plan.reasons),
     }
-    draft.open_exception("UNFILLABLE", order_id, what, file=file)
+    draft.work_items.open("UNFILLABLE", order_id, what, file=file)
     order = msgspec.structs.replace(file.order, hold_reasons=("UNFILLABLE",))
     file = msgspec.structs.replace(file, order=order, plan=plan, undecided=False)
     if derive_state(file) == file.order.state:
