@@ -145,11 +145,9 @@ class NatsConnection:
     async def _changed(self) -> None:
         self.changes += 1
         for scope in self._waiting:
-            if (
-                scope.expired()
-            ):  # the client swallowed the cancellation, and this cannot be told again
-                continue
-            scope.reschedule(asyncio.get_running_loop().time())
+            # One that has expired cannot be told again: the client swallowed its cancellation.
+            if not scope.expired():
+                scope.reschedule(asyncio.get_running_loop().time())
         self._on_change()
 
     async def _failed(self, error: Exception) -> None:

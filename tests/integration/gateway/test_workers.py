@@ -38,16 +38,16 @@ def work(ready):
     what = kind()
     if what in ("hangs", "deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    elif what is not None:
+    elif what not in (None, "slow"):
         raise getattr(errors, what or "-", RuntimeError)("an engine is away")
-    if what != "hangs":
+    if what not in ("hangs", "slow"):
         ready()
     while True:
         time.sleep(60)
 
 signal.alarm(40)  # whoever reads our lines does not wait for ever
 os.register_at_fork(after_in_child=in_child)
-Workers(2, work, ready_s=3, stop_s=1).run(lambda: print("ready", flush=True))
+Workers(2, work, ready_s=int(sys.argv[2]), stop_s=1).run(lambda: print("ready", flush=True))
 """
 
 
@@ -66,8 +66,8 @@ def parent(fault: Path) -> Iterator[Parent]:
 
 
 @contextmanager
-def _started(fault: Path) -> Iterator[Parent]:
-    command = [sys.executable, "-c", _SCRIPT, str(fault)]
+def _started(fault: Path, *, ready_s: int = 3) -> Iterator[Parent]:
+    command = [sys.executable, "-c", _SCRIPT, str(fault), str(ready_s)]
     parent = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -171,6 +171,28 @@ async def test_all_stop_together(parent: Parent) -> None:
     assert await asyncio.to_thread(parent.wait, 20) == 0
 
 
+async def test_a_stop_while_the_first_worker_starts_ends_it_and_starts_no_other(
+    fault: Path,
+) -> None:
+    await asyncio.to_thread(fault.write_text, "slow")
+    with _started(fault, ready_s=60) as parent:
+        await at.until(lambda: _has(parent, 1))
+        await _stopped_with(parent)
+        assert parent.stdout
+        assert await asyncio.to_thread(parent.stdout.read) == ""
+
+
+async def test_a_stop_while_a_replacement_starts_ends_it_and_the_others(fault: Path) -> None:
+    with _started(fault, ready_s=60) as parent:
+        assert parent.stdout
+        assert await asyncio.to_thread(parent.stdout.readline) == "ready\n"
+        first, second = sorted(_alive(parent))
+        await asyncio.to_thread(fault.write_text, "slow")
+        psutil.Process(first).kill()
+        await at.until(lambda: _has_two(parent, second))
+        await _stopped_with(parent)
+
+
 async def test_a_killed_parent_leaves_no_worker(parent: Parent) -> None:
     workers = [psutil.Process(pid) for pid in _alive(parent)]
     parent.kill()
@@ -186,6 +208,20 @@ def _told(parent: Parent, event: str, count: int) -> str:
         assert line, "the parent ended"
         count -= f'"{event}"' in line
     return line
+
+
+async def _stopped_with(parent: Parent) -> None:
+    """Stop it; its workers end with it, and none of them had to be killed."""
+    workers = [psutil.Process(pid) for pid in _alive(parent)]
+    parent.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(parent.wait, 20) == 0
+    assert parent.stderr
+    assert "worker.killed" not in await asyncio.to_thread(parent.stderr.read)
+    assert await _ended(workers)
+
+
+async def _has(parent: Parent, count: int) -> bool:
+    return len(_alive(parent)) == count
 
 
 async def _has_two(parent: Parent, survivor: int) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
 import nats
 import pytest
 from nats.js import JetStreamContext
@@ -132,6 +133,23 @@ async def test_nothing_is_sent_ahead_to_a_server_that_does_not_read(
         await publisher.send_ahead(_messages("1"))
     client._pending_data_size = 0
     assert await publisher.send_ahead(_messages("1"))
+
+
+async def test_a_server_that_stops_reading_in_the_middle_is_given_up_in_time(
+    publisher_of: MakePublisher, own_nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = publisher_of(own_nats.url)
+    await publisher.ensure_stream()
+    monkeypatch.setattr("outbox.nats_publisher.PUBLISH_S", 0.2)
+    messages = _messages(*map(str, range(16)))
+    large = [msgspec.structs.replace(one, data=bytes(2**20)) for one in messages]
+    own_nats.pause()
+    try:
+        # The client swallows the deadline, and would go on, a second for each message.
+        with pytest.raises(EngineDown, match="took no messages"):
+            await publisher.send_ahead(large)
+    finally:
+        own_nats.resume()
 
 
 async def test_a_missing_stream_takes_nothing_and_is_made_by_the_next_question(
