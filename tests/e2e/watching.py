@@ -80,7 +80,9 @@ class Screen:
 
     async def _follow(self) -> None:
         url = self.http.replace("http", "ws", 1) + "/v1/stream"
-        async with websockets.connect(url, compression=None, open_timeout=5) as socket:
+        # Like a browser, without a bound: a snapshot is one message, however many rows there are.
+        whole = websockets.connect(url, compression=None, open_timeout=5, max_size=None)
+        async with whole as socket:
             hello: dict[str, Any] = {"type": "hello", "token": self.token, "topics": [self.topic]}
             if self._cursor:
                 hello["since"] = {self.topic: self._cursor}

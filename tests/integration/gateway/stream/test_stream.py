@@ -92,6 +92,17 @@ async def test_a_screen_gets_rows_events_and_resumes(edge: Edge) -> None:
         assert (await hear(client, "event"))["op"] == "remove"
 
 
+async def test_a_board_of_thousands_comes_whole_in_one_message(edge: Edge) -> None:
+    numbers = [str(number) for number in range(4000)]
+    for number in numbers:
+        edge.world.change(number, "assigned")
+    async with edge.open(max_size=None) as client:
+        await hello(client)
+        snapshot = await hear(client, "snapshot")
+    assert len(json.dumps(snapshot)) > 2**20  # the bound of many a library
+    assert [row["id"] for row in snapshot["rows"]] == numbers
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://screens.example.evil"])
 async def test_a_foreign_origin_is_refused(edge: Edge, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
