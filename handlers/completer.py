@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import msgspec
@@ -23,14 +23,20 @@ from store.ports import Fetch
 
 _log = get_log("completer")
 LOOK_S = 1.0
-_AT_ONCE = 32
+NOTIFICATIONS_AT_ONCE = 64
+READS_AT_ONCE = 8
+"""How many orders are read from one platform at a time: platforms limit how much they are asked."""
 
 
 class Due(Protocol):
     """The fetches that wait."""
 
-    async def due_fetches(self, now_us: int, limit: int) -> list[Fetch]:
-        """Return thin notifications whose order should be read now, oldest first."""
+    async def due_sources(self, now_us: int) -> list[SourceId]:
+        """Return the sources that have thin notifications whose order should be read now."""
+        ...
+
+    async def due_fetches(self, source: SourceId, now_us: int, limit: int) -> list[Fetch]:
+        """Return a source's thin notifications whose order should be read now, oldest first."""
         ...
 
 
@@ -53,7 +59,11 @@ class _Read(msgspec.Struct, frozen=True):
 
 
 class Completer:
-    """Completes thin notifications; each order is read once for all its notifications due."""
+    """Completes thin notifications; each order is read once for all its notifications due.
+
+    Sources do not wait for each other, and the orders of one are read several at a time, so that a slow
+    platform holds up nobody else and what is read together is committed together.
+    """
 
     def __init__(
         self,
@@ -72,40 +82,65 @@ class Completer:
         self._clock = clock
         self._ids = ids
         self._more = more or asyncio.Event()
+        self._busy: set[SourceId] = set()
 
     async def run(self) -> None:
         """Complete until cancelled; an engine that is down is tried again at the next look."""
-        while True:
-            self._more.clear()  # what comes from here on is seen by the next look
-            try:
-                await self.complete_due()
-            except Unavailable as error:
-                _log.info("fetch.postponed", reason=error.detail)
-            except ImvError as error:
-                _log.warning("fetch.refused", reason=error.detail)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._more.wait()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._more.clear()  # what comes from here on is seen by the next look
+                with _postponed():
+                    for source in await self._due.due_sources(to_us(self._clock.now())):
+                        if source not in self._busy:
+                            self._busy.add(source)
+                            group.create_task(self._complete_some(source), name=f"fetch {source}")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._more.wait()
 
-    async def complete_due(self) -> None:
-        """Read every order that is due, once for each, and send it through the batch.
+    async def complete_due(self, source: SourceId) -> None:
+        """Read a source's orders that are due longest, each once, and send them in.
 
         Raises:
             Unavailable: our own way in is closed now; what is due stays due.
         """
         now_us = to_us(self._clock.now())
-        by_order: dict[tuple[SourceId, str], list[Fetch]] = {}
-        for fetch in await self._due.due_fetches(now_us, _AT_ONCE):
-            by_order.setdefault((fetch.source, fetch.order_ref), []).append(fetch)
-        for (source, order_ref), fetches in by_order.items():
-            await self._complete(source, order_ref, fetches)
+        by_order: dict[str, list[Fetch]] = {}
+        for fetch in await self._due.due_fetches(source, now_us, NOTIFICATIONS_AT_ONCE):
+            by_order.setdefault(fetch.order_ref, []).append(fetch)
+        reads = asyncio.Semaphore(READS_AT_ONCE)
+        failures: list[ImvError] = []
 
-    async def _complete(self, source: SourceId, order_ref: str, fetches: list[Fetch]) -> None:
+        async def complete(order_ref: str, fetches: list[Fetch]) -> None:
+            try:
+                await self._complete(source, order_ref, fetches, reads)
+            except ImvError as error:  # the others go on
+                failures.append(error)
+
+        async with asyncio.TaskGroup() as group:
+            for order_ref, fetches in by_order.items():
+                group.create_task(complete(order_ref, fetches))
+        if failures:
+            raise failures[0]
+
+    async def _complete_some(self, source: SourceId) -> None:
+        """Complete what is due of a source; then look again, for what was left or came meanwhile."""
+        try:
+            with _postponed():
+                await self.complete_due(source)
+                self._more.set()
+        finally:
+            self._busy.discard(source)
+
+    async def _complete(
+        self, source: SourceId, order_ref: str, fetches: list[Fetch], reads: asyncio.Semaphore
+    ) -> None:
         platform = self._platforms.get(source)
         if platform is None:
             await self._show(fetches, "the source has no order source configured")
             return
-        found = await self._read(source, order_ref, platform)
+        async with reads:
+            found = await self._read(source, order_ref, platform)
         if isinstance(found, str):
             await self._retry(fetches, found)
             return
@@ -189,3 +224,14 @@ class Completer:
         )
         message = task_message(self._clock, self._ids, PostponeFetch(later), "imv")
         await self._intake.submit(message)
+
+
+@contextmanager
+def _postponed() -> Iterator[None]:
+    """Leave what cannot be done now to a later look."""
+    try:
+        yield
+    except Unavailable as error:
+        _log.info("fetch.postponed", reason=error.detail)
+    except ImvError as error:
+        _log.warning("fetch.refused", reason=error.detail)

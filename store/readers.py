@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Select, func, literal_column, or_, select
 
-from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId, Sku
+from config.ids import FulfilmentId, HoldId, LocationId, MarketId, OrderId, Sku, SourceId
 from config.limits import PAGE_ROWS_MAX, PARKED_S_MAX
 from outbox.ports import Transactions
 from outbox.statements import Backlog, backlog
@@ -266,9 +266,15 @@ class Reader:
         found = ((row.parent_source, row.parent_ref) for row in await self._all(statement))
         return list(dict.fromkeys(found))
 
-    async def due_fetches(self, now_us: int, limit: int) -> list[Fetch]:
-        """Return thin notifications whose order should be read now, oldest first."""
-        statement = select(fetches).where(fetches.c.due_us <= now_us).order_by(fetches.c.due_us)
+    async def due_sources(self, now_us: int) -> list[SourceId]:
+        """Return the sources that have thin notifications whose order should be read now."""
+        statement = select(fetches.c.source).where(fetches.c.due_us <= now_us).distinct()
+        return [SourceId(row.source) for row in await self._all(statement)]
+
+    async def due_fetches(self, source: SourceId, now_us: int, limit: int) -> list[Fetch]:
+        """Return a source's thin notifications whose order should be read now, oldest first."""
+        due = (fetches.c.source == source, fetches.c.due_us <= now_us)
+        statement = select(fetches).where(*due).order_by(fetches.c.due_us)
         return [Fetch(**row._asdict()) for row in await self._all(statement.limit(limit))]
 
     async def stock_sums(self, market: MarketId) -> dict[str, int]:

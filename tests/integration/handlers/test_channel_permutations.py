@@ -62,7 +62,7 @@ async def deliver(
                 platforms = {source: platform}
                 await Completer(
                     world.reader, intake, platforms, clock=world.clock, ids=world.ids
-                ).complete_due()
+                ).complete_due(source)
     await world.sweep()
 
 

@@ -1,17 +1,22 @@
 """The completer: thin notifications become orders, once for each, or a work item."""
 
+import asyncio
 import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
 
-from config.errors import EngineDown, Unreadable
+from config.errors import EngineDown, Unavailable, Unreadable
 from config.ids import SourceId
 from config.limits import FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_S, FETCH_BACKOFF_S_MAX
 from handlers.commands import FetchOrder, PlaceOrder
-from handlers.completer import Completer, Platform
+from handlers.completer import NOTIFICATIONS_AT_ONCE, READS_AT_ONCE, Completer, Platform
 from handlers.sources.channel import Answer, Decoded, OrderSource, Request
-from tests.integration.handlers.asking import SHOP, key_of, lines, order
+from outbox.trouble import happens
+from tests.e2e import instance as at
+from tests.integration.handlers.asking import SHOP, US_SHOP, key_of, lines, message, order
 from tests.integration.handlers.world import World
 
 
@@ -63,10 +68,11 @@ def thin(ref: str = "1", version: int = 0) -> FetchOrder:
 
 
 async def complete(world: World, shelf: OrderSource, source: SourceId = SHOP) -> None:
+    """Complete what is due of the shop; `source` is whose orders the shelf has."""
     async with world.intake() as intake:
         platforms = {source: Platform(ShopChannel(), shelf)}
         completer = Completer(world.reader, intake, platforms, clock=world.clock, ids=world.ids)
-        await completer.complete_due()
+        await completer.complete_due(SHOP)
 
 
 async def waiting(world: World) -> int:
@@ -169,3 +175,111 @@ async def test_a_document_that_cannot_be_read_holds_up_no_other(
     await complete(world, shelf)
     assert len(await world.orders()) == 1
     assert await waiting(world) == 1
+
+
+class Slow(Shelf):
+    """A platform that answers when it is told to; it knows how many ask at once."""
+
+    def __init__(self, *, busy_with: int) -> None:
+        super().__init__()
+        self.busy, self.answers = asyncio.Event(), asyncio.Event()
+        self.busy_with = busy_with
+        self.asking = self.most = 0
+
+    async def read(self, order_ref: str) -> bytes | None:
+        self.asking += 1
+        self.most = max(self.most, self.asking)
+        if self.asking == self.busy_with:
+            self.busy.set()
+        await self.answers.wait()
+        self.asking -= 1
+        return await super().read(order_ref)
+
+
+@asynccontextmanager
+async def completing(
+    world: World, shelves: Mapping[SourceId, OrderSource]
+) -> AsyncIterator[asyncio.Event]:
+    """Run a completer as the gateway does; gives what says that something came."""
+    more = asyncio.Event()
+    platforms = {source: Platform(ShopChannel(), shelf) for source, shelf in shelves.items()}
+    async with world.intake() as intake, asyncio.TaskGroup() as group:
+        completer = Completer(
+            world.reader, intake, platforms, clock=world.clock, ids=world.ids, more=more
+        )
+        running = group.create_task(completer.run())
+        yield more
+        running.cancel()
+
+
+async def until_waiting(world: World, count: int) -> None:
+    async def is_so() -> bool:
+        return await waiting(world) == count
+
+    await at.until(is_so)
+
+
+async def thin_ones(world: World, shelf: Shelf, numbers: range) -> None:
+    for number in numbers:
+        shelf.put(order(str(number)))
+    await world.ask(*(message(thin(str(number))) for number in numbers))
+
+
+async def test_a_backlog_is_read_several_at_a_time_and_to_its_end_without_a_pause(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.completer.LOOK_S", 3600.0)
+    world, shelf = sqlite_world, Slow(busy_with=READS_AT_ONCE)
+    count = 2 * NOTIFICATIONS_AT_ONCE + 1
+    await thin_ones(world, shelf, range(count))
+    async with completing(world, {SHOP: shelf}):
+        assert await happens(shelf.busy, 20)
+        shelf.answers.set()
+        await until_waiting(world, 0)
+    assert shelf.most == READS_AT_ONCE
+    assert sorted(shelf.reads, key=int) == [str(number) for number in range(count)]
+    assert len(await world.orders()) == count
+    # Each order takes two messages; one at a time they would be as many commits.
+    assert world.heard.commits < count
+
+
+async def test_a_platform_that_hangs_holds_up_no_other(sqlite_world: World) -> None:
+    world, hanging, well = sqlite_world, Slow(busy_with=READS_AT_ONCE), Shelf()
+    await thin_ones(world, hanging, range(2 * READS_AT_ONCE))
+    placed = order("1", source=US_SHOP)
+    well.put(placed)
+    async with completing(world, {SHOP: hanging, US_SHOP: well}) as more:
+        assert await happens(hanging.busy, 20)
+        fetch = FetchOrder(order=placed.order, version=0)
+        await world.ask(message(fetch, source=US_SHOP))
+        more.set()
+        await until_waiting(world, 2 * READS_AT_ONCE)
+    assert [one.source for one in await world.orders()] == [US_SHOP]
+
+
+async def test_what_comes_while_a_source_is_busy_is_read_without_a_pause(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.completer.LOOK_S", 3600.0)
+    world, shelf = sqlite_world, Slow(busy_with=1)
+    await thin_ones(world, shelf, range(1))
+    async with completing(world, {SHOP: shelf}) as more:
+        assert await happens(shelf.busy, 20)
+        await thin_ones(world, shelf, range(1, 2))
+        more.set()
+        await asyncio.sleep(0.05)  # the look that finds the source busy
+        shelf.answers.set()
+        await until_waiting(world, 0)
+
+
+async def test_a_way_in_that_is_closed_leaves_everything_due(sqlite_world: World) -> None:
+    world, shelf = sqlite_world, Shelf()
+    await thin_ones(world, shelf, range(3))
+    async with world.intake() as intake:
+        platforms = {SHOP: Platform(ShopChannel(), shelf)}
+        completer = Completer(world.reader, intake, platforms, clock=world.clock, ids=world.ids)
+        intake.close()
+        with pytest.raises(Unavailable):
+            await completer.complete_due(SHOP)
+    assert len(shelf.reads) == 3  # one that fails does not cut off the others
+    assert await waiting(world) == 3

@@ -54,7 +54,8 @@ async def _sweeps(database: Database) -> None:
     await reader.expired_holds(1, 10)
     await reader.overdue(1, 10)
     await reader.reunited(1, 10)
-    await reader.due_fetches(1, 10)
+    await reader.due_sources(1)
+    await reader.due_fetches(_SHOP, 1, 10)
     await reader.now_mapped("", 10)
     await reader.board("S-001")  # type: ignore[arg-type]  # NewType of the same string
     await reader.order_parts(OrderId("1"))
