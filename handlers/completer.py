@@ -116,6 +116,9 @@ class Completer:
                 await self._complete(source, order_ref, fetches, reads)
             except ImvError as error:  # the others go on
                 failures.append(error)
+            except Exception as defect:  # noqa: BLE001 - one bad row must not stop all that is due
+                _log.error("fetch.defect", source=source, exc_info=defect)
+                failures.append(Unavailable("a defect, see above; it is tried again"))
 
         async with asyncio.TaskGroup() as group:
             for order_ref, fetches in by_order.items():

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -11,8 +12,11 @@ import pytest
 from config.errors import EngineDown, Unavailable, Unreadable
 from config.ids import SourceId
 from config.limits import FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_S, FETCH_BACKOFF_S_MAX
+from handlers.actions import SettleFetch
 from handlers.commands import FetchOrder, PlaceOrder
 from handlers.completer import NOTIFICATIONS_AT_ONCE, READS_AT_ONCE, Completer, Platform
+from handlers.intake import WayIn
+from handlers.message import Message, Outcome
 from handlers.sources.channel import Answer, Decoded, OrderSource, Request
 from outbox.trouble import happens
 from tests.e2e import instance as at
@@ -283,3 +287,31 @@ async def test_a_way_in_that_is_closed_leaves_everything_due(sqlite_world: World
             await completer.complete_due(SHOP)
     assert len(shelf.reads) == 3  # one that fails does not cut off the others
     assert await waiting(world) == 3
+
+
+class Defective(NamedTuple):
+    """A way in with a defect that shows with one order."""
+
+    intake: WayIn
+    order_ref: str
+
+    async def submit(self, message: Message) -> Outcome:
+        if any(isinstance(t, SettleFetch) and t.order_ref == self.order_ref for t in message.tasks):
+            raise LookupError
+        return await self.intake.submit(message)
+
+
+async def test_a_defect_with_one_order_holds_up_no_other_and_is_tried_again(
+    sqlite_world: World,
+) -> None:
+    world, shelf = sqlite_world, Shelf()
+    await thin_ones(world, shelf, range(3))
+    async with world.intake() as intake:
+        platforms = {SHOP: Platform(ShopChannel(), shelf)}
+        bad = Defective(intake, "1")
+        completer = Completer(world.reader, bad, platforms, clock=world.clock, ids=world.ids)
+        with pytest.raises(Unavailable, match="defect"):
+            await completer.complete_due(SHOP)
+    assert await waiting(world) == 1
+    await complete(world, shelf)
+    assert await waiting(world) == 0
