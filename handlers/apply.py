@@ -115,7 +115,7 @@ def _apply_command(  # noqa: C901, PLR0911, PLR0912 - one case for each command
         case Ignore():
             return "ignored", None, command.reason
         case Suspect():
-            draft.told.message(message, "quarantined", command.reason)
+            draft.events.message(message, "quarantined", command.reason)
             return "quarantined", None, command.reason
         case CancelOrder():
             return cancel_order(draft, command) or park(draft, message, command)

@@ -178,11 +178,11 @@ class Batch:
                 if message.operator:
                     continue
                 draft = Draft(desk, message.by)
-                draft.told.message(message, "quarantined", rejected.detail)
+                draft.events.message(message, "quarantined", rejected.detail)
             draft.accept()
         for message in claims.conflicting:
             draft = Draft(desk, message.by)
-            draft.told.message(message, "quarantined", KeyReused().detail)
+            draft.events.message(message, "quarantined", KeyReused().detail)
             draft.accept()
         return results
 

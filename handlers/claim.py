@@ -6,8 +6,8 @@ from config.clock import to_us
 from config.errors import KeyReused, Rejected
 from config.ids import MessageId
 from handlers.apply import Result
+from handlers.decided import Decided
 from handlers.message import Message, Outcome
-from handlers.sourcing import Decided
 from store.ports import InboxRow, MessageKey
 
 CONFLICT = "#conflict:"

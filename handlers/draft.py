@@ -14,7 +14,7 @@ from config.ids import (
     SourceId,
 )
 from handlers.desk import Desk, Move
-from handlers.told import Told
+from handlers.events import Events
 from handlers.work_items import WorkItems
 from store.gate_port import Cell
 from store.ports import (
@@ -49,8 +49,8 @@ class Draft:
         self._traceparent = traceparent
         self.facts = desk.facts
         self.by = by
-        self.told = Told(desk, traceparent)
-        self.work_items = WorkItems(desk, self.told)
+        self.events = Events(desk, traceparent)
+        self.work_items = WorkItems(desk, self.events)
         self._files: dict[OrderId, OrderFile] = {}
         self._published: dict[OrderId, Order] = {}
         self._refs: dict[Ref, OrderId] = {}
@@ -142,10 +142,7 @@ class Draft:
         file = msgspec.structs.replace(file, fulfilments=tuple(groups.values()))
         text = detail or f"{fulfilment.location}: {fulfilment.state}"
         file = self.note(file, f"fulfilment.{name}", text)
-        order_id = fulfilment.order_id
-        self.told.add(
-            "fulfilment", name, fulfilment, key=fulfilment.location, ordering_key=order_id
-        )
+        self.events.fulfilment(fulfilment, name)
         return self.save(file)
 
     def join_payment(self, source: str, payment_ref: str, order_id: OrderId) -> None:
@@ -156,7 +153,7 @@ class Draft:
         """Have the order's unassigned units routed after all messages are applied."""
         self.step(lambda desk: desk.to_route.setdefault(order_id))
 
-    # --- holds and waiting          --------------------------------------------------------
+    # --- holds and waiting -----------------------------------------------------------------
 
     def save_hold(self, file: HoldFile) -> None:
         """Make this the newest state of its hold."""
@@ -227,13 +224,13 @@ class Draft:
         desk.changes.payments.update(self._payments)
         desk.changes.fulfilments.update(self._fulfilments)
         self._lay_waiting()
-        desk.changes.events.extend(self.told.events)
+        desk.changes.events.extend(self.events.all)
 
     def _tell(self, file: OrderFile) -> OrderFile:
         """Publish `order.changed` where the row has changed without an event of its own."""
         before = self.desk.files.get(file.order.id)
-        told = self._published.get(file.order.id) or (before.order if before else None)
-        if told is not None and _but_for_time(file.order, told) == told:
+        last = self._published.get(file.order.id) or (before.order if before else None)
+        if last is not None and _but_for_time(file.order, last) == last:
             return file
         return self._published_as(file, "changed")
 
@@ -242,7 +239,7 @@ class Draft:
             file.order, version=file.order.version + 1, updated_at=self.facts.now
         )
         self._published[order.id] = order
-        self.told.add("order", name, order, key=order.id, ordering_key=order.id)
+        self.events.order(order, name)
         return msgspec.structs.replace(file, order=order)
 
     def _lay_waiting(self) -> None:
@@ -262,5 +259,5 @@ def _columns(shift: Shift) -> dict[str, int]:
     return {name: getattr(shift, name) for name in names if getattr(shift, name)}
 
 
-def _but_for_time(order: Order, told: Order) -> Order:
-    return msgspec.structs.replace(order, version=told.version, updated_at=told.updated_at)
+def _but_for_time(order: Order, last: Order) -> Order:
+    return msgspec.structs.replace(order, version=last.version, updated_at=last.updated_at)

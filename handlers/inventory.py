@@ -137,7 +137,7 @@ def _publish(desk: Desk, report: Report, version: int) -> None:
         updated_at=desk.facts.now,
     )
     draft = Draft(desk, "stock", traceparent=cause.traceparent)
-    draft.told.inventory(record, report.name)
+    draft.events.inventory(record, report.name)
     draft.accept()
 
 
@@ -154,7 +154,7 @@ async def publish_availability(desk: Desk, work: UnitOfWork) -> None:
         if is_news(offer) and is_due(offer, now_us):
             version = offer.told.version + 1 if offer.told else 1
             desk.changes.told[key] = Told(version, now_us, offer.units)
-            draft.told.inventory(_availability(desk, key, offer, version), "availability_changed")
+            draft.events.inventory(_availability(desk, key, offer, version), "availability_changed")
     draft.accept()
 
 

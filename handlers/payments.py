@@ -49,7 +49,7 @@ def record_payment(draft: Draft, source: SourceId, command: RecordPayment) -> Ap
     order = msgspec.structs.replace(order, tenders=tuple(known.values()))
     file = draft.note(msgspec.structs.replace(file, order=order), f"payment.{event}", detail)
     draft.save(file)
-    draft.told.payment(tender, event)
+    draft.events.payment(tender, event)
     _watch(draft, file, tender)
     return "applied", order.id, ""
 
@@ -70,7 +70,7 @@ def record_refund(draft: Draft, source: SourceId, command: RecordRefund) -> Appl
     detail = f"{command.state}: {command.amount_minor} {command.currency}"
     file = draft.note(msgspec.structs.replace(file, order=order), "payment.refunded", detail)
     draft.save(file)
-    draft.told.payment(refund, "failed" if command.state == "failed" else "refunded")
+    draft.events.payment(refund, "failed" if command.state == "failed" else "refunded")
     told = source == order.source and _is_told(order, command)
     _refund_units(draft, file, command, old=old, told=told)
     return "applied", order.id, ""

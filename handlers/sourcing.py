@@ -11,10 +11,10 @@ import msgspec
 
 from config import crash
 from config.errors import OutcomeUnknown, Rejected, Unavailable
-from config.ids import LocationId, MarketId, OrderId, Sku
+from config.ids import LocationId, MarketId, OperationId, Sku
 from config.limits import REROUTE_MAX, ROUTE_BATCH_MS_MAX, ROUTE_LOOP_MS_MAX
+from handlers.decided import Decided, allocate, keep_hold, leave_unfilled
 from handlers.desk import Desk
-from handlers.verdicts import allocate, hold_back, keep_hold, operation_of, postpone
 from handlers.wishes import Wish, hold_wishes, order_wishes, stranded
 from routing.sourcing.estimate import estimate_ms
 from routing.sourcing.problem import Problem, RoutePlan
@@ -41,23 +41,6 @@ class Ledger(Protocol):
 
 
 _Asked = tuple[Wish, RoutePlan, Operation]
-
-
-class Decided(msgspec.Struct):
-    """What became of the wishes that no plan could fill, or that cannot be decided now."""
-
-    undecided: set[OrderId] = msgspec.field(default_factory=set)
-    refused: dict[str, Exception] = msgspec.field(default_factory=dict)
-    """Holds that get an error, by the message that asked."""
-    held: dict[str, bytes] = msgspec.field(default_factory=dict)
-    """Holds that got their stock: their row as JSON, by the message that asked."""
-    hard_ms: float = 0.0
-    """What the hard routes of this batch take, as estimated."""
-
-    def postpone(self, desk: Desk, order_id: OrderId) -> None:
-        """Have an order decided later."""
-        postpone(desk, order_id)
-        self.undecided.add(order_id)
 
 
 async def decide(desk: Desk, gate: Gate, ledger: Ledger) -> Decided:
@@ -148,7 +131,7 @@ class _Market:
             if plan.unfilled or not plan.assignments:
                 refused.append((wish, plan))
                 continue
-            operation = operation_of(self._desk, plan)
+            operation = _operation(self._desk, plan)
             for cell, units in operation.lines:
                 seen[cell.sku][cell.location] -= units
             asked.append((wish, plan, operation))
@@ -243,7 +226,7 @@ class _Market:
         elif wish.order_id is not None and self._is_freed(wish.problem, plan):
             self._decided.postpone(self._desk, wish.order_id)
         elif wish.order_id is not None:
-            hold_back(self._desk, wish.order_id, plan)
+            leave_unfilled(self._desk, wish.order_id, plan)
 
     def _is_freed(self, problem: Problem, plan: RoutePlan) -> bool:
         """Tell whether this batch frees units of what is missing, which the gate cannot know yet."""
@@ -266,3 +249,12 @@ class _Market:
             self._decided.refused[wish.hold.message.id] = error
         elif wish.order_id is not None:
             self._decided.postpone(self._desk, wish.order_id)
+
+
+def _operation(desk: Desk, plan: RoutePlan) -> Operation:
+    """Return what a plan needs of the gate, under a new id: its units by cell, in the cells' order."""
+    cells: dict[Cell, int] = {}
+    for one in plan.assignments:
+        cell = Cell(one.sku, one.location)
+        cells[cell] = cells.get(cell, 0) + one.quantity
+    return Operation(OperationId(desk.facts.new_id()), tuple(sorted(cells.items())))

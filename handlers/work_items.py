@@ -1,11 +1,14 @@
-"""The work items that one message opens and closes: an exception is open once for its subject."""
+"""The work items that one message opens and resolves; consumers know a work item as an exception.
+
+One code is open once for a subject; what was resolved may be opened again, as another record.
+"""
 
 import msgspec
 
 from config.ids import ExceptionId, LocationId
 from handlers.desk import Desk
+from handlers.events import Events
 from handlers.owners import owner_of
-from handlers.told import Told
 from store.ports import ExceptionFile, OrderFile
 from store.records import ExceptionRecord
 
@@ -16,11 +19,11 @@ What = dict[str, str | int | list[str]]
 class WorkItems:
     """The exceptions of one draft, over those of the desk."""
 
-    def __init__(self, desk: Desk, told: Told) -> None:
+    def __init__(self, desk: Desk, events: Events) -> None:
         """Start with what the desk has."""
         self._desk = desk
-        self._told = told
-        self._files: dict[tuple[str, str], ExceptionFile] = {}
+        self._events = events
+        self._newest: dict[tuple[str, str], ExceptionFile] = {}
         self._changed: dict[str, ExceptionFile] = {}
 
     def open(
@@ -66,17 +69,17 @@ class WorkItems:
         self._save(ExceptionFile(record, found.lock), "resolved")
 
     def accept(self) -> None:
-        """Lay them on the desk."""
-        self._desk.exceptions.update(self._files)
+        """Lay all on the desk, as a part of `Draft.accept`."""
+        self._desk.exceptions.update(self._newest)
         self._desk.changes.exceptions.update(self._changed)
 
     def _found(self, code: str, subject: str) -> ExceptionFile | None:
         key = (subject, code)
-        found = self._files.get(key) or self._desk.exceptions.get(key)
+        found = self._newest.get(key) or self._desk.exceptions.get(key)
         return found if found and found.record.state != "resolved" else None
 
     def _save(self, file: ExceptionFile, event: str) -> None:
         record = file.record
-        self._files[(record.subject, record.code)] = file
+        self._newest[(record.subject, record.code)] = file
         self._changed[record.id] = file
-        self._told.exception(record, event)
+        self._events.exception(record, event)

@@ -4,9 +4,11 @@ from itertools import permutations
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from config.ids import SourceId
 from handlers.actions import Task
+from store.tables import exceptions
 from tests.integration.handlers.asking import (
     PAY,
     cancel,
@@ -111,6 +113,18 @@ async def test_one_tender_does_not_end_the_work_item_of_another(world: World) ->
     assert len((await world.open_exceptions())["CAPTURE_FAILED"]) == 1
     await world.send(payment("captured", payment_ref="card", version=2), source=PAY)
     assert "CAPTURE_FAILED" not in await world.open_exceptions()
+
+
+async def test_a_failure_that_ends_and_comes_again_in_one_message_is_two_work_items(
+    world: World,
+) -> None:
+    await world.send(order())
+    states = ("failed", "authorised", "failed")
+    await world.send(*(payment(s, version=n) for n, s in enumerate(states, 1)), source=PAY)
+    rows = await world.rows(select(exceptions).where(exceptions.c.code == "CAPTURE_FAILED"))
+    assert sorted(row.state for row in rows) == ["open", "resolved"]
+    told = ["exception.opened", "exception.resolved", "exception.opened"]
+    assert await world.events("exception") == told
 
 
 async def test_a_failure_is_shown_once(world: World) -> None:

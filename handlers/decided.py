@@ -1,9 +1,9 @@
-"""What a decision changes on the desk: an order assigned, held back or postponed; a hold kept."""
+"""What a decision comes to: an order assigned, unfilled or undecided; a hold that is kept."""
 
 import msgspec
 
 from config.clock import to_us
-from config.ids import MarketId, OperationId, OrderId
+from config.ids import MarketId, OrderId
 from handlers.cancel import publish_state
 from handlers.desk import Desk, HoldWish
 from handlers.draft import Draft
@@ -11,20 +11,30 @@ from handlers.groups import assign
 from handlers.lifecycle import derive_state
 from handlers.work_items import What
 from routing.sourcing.problem import RoutePlan
-from store.gate_port import Cell, Operation
+from store.gate_port import Operation
 from store.ports import HoldFile, Movement, Take
 from store.records import Hold, HoldLine
 
 _BY = "routing"
 
 
-def operation_of(desk: Desk, plan: RoutePlan) -> Operation:
-    """Return what a plan needs of the gate, under a new id: its units by cell, in the cells' order."""
-    cells: dict[Cell, int] = {}
-    for one in plan.assignments:
-        cell = Cell(one.sku, one.location)
-        cells[cell] = cells.get(cell, 0) + one.quantity
-    return Operation(OperationId(desk.facts.new_id()), tuple(sorted(cells.items())))
+class Decided(msgspec.Struct):
+    """What became of the wishes: of holds an answer each, of orders which are decided later."""
+
+    undecided: set[OrderId] = msgspec.field(default_factory=set)
+    refused: dict[str, Exception] = msgspec.field(default_factory=dict)
+    """Holds that get an error, by the message that asked."""
+    held: dict[str, bytes] = msgspec.field(default_factory=dict)
+    """Holds that got their stock: their row as JSON, by the message that asked."""
+    hard_ms: float = 0.0
+    """What the hard routes of this batch take, as estimated."""
+
+    def postpone(self, desk: Desk, order_id: OrderId) -> None:
+        """Have an order decided later; it is never lost."""
+        draft = Draft(desk, _BY)
+        draft.save(msgspec.structs.replace(desk.files[order_id], undecided=True))
+        draft.accept()
+        self.undecided.add(order_id)
 
 
 def allocate(
@@ -55,14 +65,7 @@ def keep_hold(
     return msgspec.json.encode(hold)
 
 
-def postpone(desk: Desk, order_id: OrderId) -> None:
-    """Have the order decided later; it is never lost."""
-    draft = Draft(desk, _BY)
-    draft.save(msgspec.structs.replace(desk.files[order_id], undecided=True))
-    draft.accept()
-
-
-def hold_back(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:
+def leave_unfilled(desk: Desk, order_id: OrderId, plan: RoutePlan) -> None:
     """No route: the order is held, with a work item that says what is missing. Never lost."""
     draft = Draft(desk, _BY)
     file = desk.files[order_id]

@@ -30,27 +30,35 @@ Record = (
 )
 
 
-class Told:
-    """What consumers will hear; each event has the whole record, which has its new version already."""
+class Events:
+    """What consumers will hear: each time a whole record, whose version its teller has raised."""
 
     def __init__(self, desk: Desk, traceparent: str) -> None:
         """Start empty; without a trace context, that of the order's message before is carried on."""
-        self.events: list[Event] = []
+        self.all: list[Event] = []
         self._desk = desk
         self._traceparent = traceparent
 
+    def order(self, record: Order, name: str) -> None:
+        """Publish `order.<name>`."""
+        self._add("order", name, record, key=record.id, ordering_key=record.id)
+
+    def fulfilment(self, record: Fulfilment, name: str) -> None:
+        """Publish `fulfilment.<name>`."""
+        self._add("fulfilment", name, record, key=record.location, ordering_key=record.order_id)
+
     def payment(self, record: Tender | Refund, name: str) -> None:
         """Publish `payment.<name>`."""
-        self.add("payment", name, record, key=record.order_id, ordering_key=record.order_id)
+        self._add("payment", name, record, key=record.order_id, ordering_key=record.order_id)
 
     def inventory(self, record: InventoryLevel | Availability, name: str) -> None:
         """Publish `inventory.<name>`."""
-        self.add("inventory", name, record, key=record.sku, ordering_key=f"inventory:{record.sku}")
+        self._add("inventory", name, record, key=record.sku, ordering_key=f"inventory:{record.sku}")
 
     def exception(self, record: ExceptionRecord, name: str) -> None:
         """Publish `exception.<name>`."""
         key = record.order_id or record.location or record.subject
-        self.add("exception", name, record, key=key, ordering_key=record.order_id or record.id)
+        self._add("exception", name, record, key=key, ordering_key=record.order_id or record.id)
 
     def message(self, message: Message, name: str, reason: str) -> None:
         """Publish `message.<name>` about a message itself, without its content."""
@@ -62,9 +70,9 @@ class Told:
             topic=message.topic,
             reason=reason,
         )
-        self.add("message", name, notice, key=message.source, ordering_key=message.id)
+        self._add("message", name, notice, key=message.source, ordering_key=message.id)
 
-    def add(
+    def _add(
         self, entity: Entity, name: str, record: Record, *, key: str, ordering_key: str
     ) -> None:
         """Publish `<entity>.<name>`; events with one ordering key stay in their order."""
@@ -80,4 +88,4 @@ class Told:
             data=msgspec.json.encode(record),
             traceparent=self._traceparent or self._desk.traces.get(ordering_key, ""),
         )
-        self.events.append(event)
+        self.all.append(event)
