@@ -118,6 +118,7 @@ async def test_one_tender_does_not_end_the_work_item_of_another(world: World) ->
 async def test_a_failure_that_ends_and_comes_again_in_one_message_is_two_work_items(
     world: World,
 ) -> None:
+    await world.stock(LAMP_leeds=5)
     await world.send(order())
     states = ("failed", "authorised", "failed")
     await world.send(*(payment(s, version=n) for n, s in enumerate(states, 1)), source=PAY)
