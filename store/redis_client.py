@@ -47,25 +47,25 @@ _REFUSALS: Final = (
 )
 
 
-def open_redis(url: str) -> Client:
+def open_redis(url: str, *, call_s: float = GATE_CALL_S) -> Client:
     """Return a client that connects at its first command and never repeats one by itself.
 
     Takes unix://, redis:// and rediss:// for one server, redis+cluster:// and rediss+cluster:// for
-    a cluster. Connecting, waiting for a connection and a reply take GATE_CALL_S seconds at most,
-    each. The caller closes it with `aclose()`.
+    a cluster. Connecting, waiting for a connection and a reply take `call_s` seconds at most, each.
+    The caller closes it with `aclose()`.
 
     Raises:
         Misconfigured: another scheme.
     """
     options: dict[str, Any] = {
-        "socket_timeout": GATE_CALL_S,
-        "socket_connect_timeout": GATE_CALL_S,
+        "socket_timeout": call_s,
+        "socket_connect_timeout": call_s,
         # redis-py would otherwise execute a command again when its reply was lost.
         "retry": Retry(NoBackoff(), 0),
         "max_connections": CONNECTIONS_MAX,
     }
     if url.startswith(_SINGLE):
-        return Redis.from_pool(BlockingConnectionPool.from_url(url, timeout=GATE_CALL_S, **options))
+        return Redis.from_pool(BlockingConnectionPool.from_url(url, timeout=call_s, **options))
     for scheme, plain in _CLUSTER.items():
         if url.startswith(scheme):
             return RedisCluster.from_url(plain + url.removeprefix(scheme), **options)

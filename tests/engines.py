@@ -28,6 +28,8 @@ from gateway.engines.nats import NatsServer
 from gateway.engines.redis import RedisServer
 
 _UNPRIVILEGED = "nobody"
+PATIENT_S = 30.0
+"""How long a test's own client waits for an engine: a machine stands still for seconds now and then."""
 
 
 class TestedRedis(RedisServer):

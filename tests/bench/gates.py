@@ -14,6 +14,7 @@ from store.redis_client import open_redis
 from tests.bench.books import Books, check, wait
 from tests.bench.goods import MARKET
 from tests.bench.servers import Gateway
+from tests.engines import PATIENT_S
 
 _MARKET: Final = MarketId(MARKET)
 _QUIET_S: Final = 20.0
@@ -61,7 +62,7 @@ async def _remembered(up: Gateway) -> set[OperationId]:
 async def _opened(up: Gateway) -> AsyncIterator[RedisGate]:
     """Open the gate under the epoch that the ledger has for it."""
     ((epoch,),) = up.books.rows(f"SELECT epoch FROM gates WHERE market = '{MARKET}'")  # noqa: S608 - ours
-    client = open_redis(up.redis)
+    client = open_redis(up.redis, call_s=PATIENT_S)
     try:
         gate = RedisGate(client, SystemClock())
         gate.learn(_MARKET, epoch)

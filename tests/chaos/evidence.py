@@ -25,6 +25,7 @@ from store.tables import (
     stock_movements,
 )
 from tests.chaos.held import Held
+from tests.engines import PATIENT_S
 from tests.integration.outbox.relaying import stored
 
 Row = dict[str, Any]
@@ -118,7 +119,7 @@ async def waiting(database: Database) -> dict[str, int]:
 
 async def read_gates(redis_url: str, tables: dict[str, list[Row]]) -> dict[str, Gate]:
     """Read what the gate of every market holds under the ledger's epoch."""
-    client = open_redis(redis_url)
+    client = open_redis(redis_url, call_s=PATIENT_S)
     try:
         return {
             row["market"]: await _read_gate(RedisGate(client, SystemClock()), row, tables)

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from config.errors import EngineDown, ImvError
+from config.errors import ImvError
 from config.limits import GATE_GRACE_S
 from store.engine import Database
 from store.gate_keeper import TURN_MS
@@ -50,21 +50,14 @@ async def conclude(
     """Take evidence and judge, again for a while where only time is missing.
 
     What a crash leaves at the gate is given back after a grace time, a hold ends when it expires, a
-    screen hears a moment later, what is free is put down; nothing else changes any more. An engine
-    that lets a question of ours wait too long on a busy machine is asked again within the same time.
+    screen hears a moment later, what is free is put down; nothing else changes any more.
     """
     database = Database(house.database)
     try:
         await until_quiet(database)
         deadline = time.monotonic() + _AGREE_S
         while True:
-            try:
-                evidence = await _gather(house, database, screens)
-            except EngineDown:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(_JUDGE_S)
-                continue
+            evidence = await _gather(house, database, screens)
             case = checker.Case(letters, history.notes, evidence)
             violations = checker.judge(case)
             late = time.monotonic() > deadline

@@ -21,6 +21,7 @@ from store.redis_client import open_redis
 from store.tables import exceptions, orders, stock_levels, stock_movements
 from store.tokens import TokenRow, TokenStore
 from tests.e2e import instance as at
+from tests.engines import PATIENT_S
 
 RACERS, UNITS = 1_000, 100
 UK, SKU = MarketId("uk"), Sku("SKU-1")
@@ -85,7 +86,7 @@ async def _check(database: Database, redis_url: str) -> None:
         epoch = await read_gate(connection, UK)
     assert ledger == dict.fromkeys(CELLS, 0)
     assert epoch
-    client = open_redis(redis_url)
+    client = open_redis(redis_url, call_s=PATIENT_S)
     gate = RedisGate(client, SystemClock())
     gate.learn(UK, epoch.epoch)
     cells, _ = await gate.view(UK, (SKU,), operations=False)

@@ -20,7 +20,7 @@ from store.gate_keys import MarketKeys
 from store.gate_port import Cell, Granted, Operation
 from store.redis_client import Client, open_redis
 from store.tables import stock_levels, stock_movements
-from tests.engines import owner_of
+from tests.engines import PATIENT_S, owner_of
 
 UK = MarketId("uk")
 PAST_GRACE_S = GATE_GRACE_S + 1
@@ -68,8 +68,8 @@ def operation(name: str, *lines: tuple[Cell, int]) -> Operation:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Client]:
-    client = open_redis(url)
+async def connected(url: str, *, call_s: float = PATIENT_S) -> AsyncIterator[Client]:
+    client = open_redis(url, call_s=call_s)
     try:
         yield client
     finally:

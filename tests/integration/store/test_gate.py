@@ -7,7 +7,7 @@ import pytest
 
 from config.errors import EngineDown, Misconfigured, OutcomeUnknown
 from config.ids import LocationId, MarketId, OperationId, Sku
-from config.limits import QUANTITY_MAX
+from config.limits import GATE_CALL_S, QUANTITY_MAX
 from gateway.engines.redis import RedisServer
 from store.gate import RedisGate
 from store.gate_port import Cell, GateClosed, Granted, Operation, Short
@@ -112,7 +112,7 @@ async def test_a_lost_answer_is_unknown_and_the_repeat_finds_what_was_done(
 ) -> None:
     await fill(gate, UK, {LAMP: 3})
     wire = LossyWire(redis_url)
-    async with wire.listening() as url, connected(url) as client:
+    async with wire.listening() as url, connected(url, call_s=GATE_CALL_S) as client:
         lossy = RedisGate(client, SetClock())
         lossy.learn(UK, gate.epoch(UK))
         await _reserve(lossy, operation("warm", (LAMP, 1)))
@@ -153,7 +153,7 @@ async def test_a_server_that_takes_no_writes_has_applied_nothing(
 async def test_a_server_that_stands_still_is_unknown_and_the_repeat_takes_once(
     own_redis: RedisServer,
 ) -> None:
-    async with connected(own_redis.url) as client:
+    async with connected(own_redis.url, call_s=GATE_CALL_S) as client:
         gate = RedisGate(client, SetClock())
         await fill(gate, UK, {LAMP: 3})
         own_redis.pause()

@@ -17,7 +17,7 @@ from config.ids import LocationId, OperationId, Sku
 from store.gate import RedisGate
 from store.gate_port import Cell, Granted, Operation, Short
 from store.redis_client import open_redis
-from tests.engines import owner_of, wipe_redis
+from tests.engines import PATIENT_S, owner_of, wipe_redis
 from tests.integration.store.gate_world import UK, SetClock, fill
 
 _CELLS = [Cell(Sku(sku), LocationId(where)) for sku in ("A", "B") for where in ("x", "y")]
@@ -35,7 +35,7 @@ class GateModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._runner = asyncio.Runner()
-        self._client = open_redis(self.url)
+        self._client = open_redis(self.url, call_s=PATIENT_S)
         self._gate = RedisGate(self._client, SetClock())
         self._units: dict[Cell, int] = {}
         self._records: dict[OperationId, dict[Cell, int]] = {}
