@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,14 +10,20 @@ import nats
 import websockets
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
+Event = dict[str, Any]
+_QUIET_S = 2.0
 
-async def events_until_quiet(url: str, *, quiet_s: float = 2.0) -> list[dict[str, Any]]:
+
+async def events_until_quiet(
+    url: str, *, enough: Callable[[list[Event]], bool] = lambda _: True
+) -> list[Event]:
     """Read every event of the stream from its beginning until none comes for a while.
 
-    Availability is told within a second of what has changed it, so a while is longer than that.
+    Availability is told within a second of what has changed it, so a while is longer than that. It
+    is not over before all that the stream has was read, nor before it is `enough`.
     """
     client = await nats.connect(url)
-    found: list[dict[str, Any]] = []
+    found: list[Event] = []
     try:
         config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
         subscription = await client.jetstream().subscribe(
@@ -24,8 +31,11 @@ async def events_until_quiet(url: str, *, quiet_s: float = 2.0) -> list[dict[str
         )
         while True:
             try:
-                message = await subscription.next_msg(timeout=quiet_s)
+                message = await subscription.next_msg(timeout=_QUIET_S)
             except nats.errors.TimeoutError:
+                left = (await subscription.consumer_info()).num_pending or subscription.pending_msgs
+                if left or not enough(found):
+                    continue
                 return found
             data = msgspec.json.decode(message.data)
             head = message.headers or {}
@@ -36,17 +46,17 @@ async def events_until_quiet(url: str, *, quiet_s: float = 2.0) -> list[dict[str
         await client.close()
 
 
-def names_of(events: list[dict[str, Any]], order_id: str) -> list[str]:
+def names_of(events: list[Event], order_id: str) -> list[str]:
     """Return `entity.event` of everything that belongs to an order, in the stream's order."""
     return [".".join(event["subject"].split(".")[2:4]) for event in of_order(events, order_id)]
 
 
-def of_order(events: list[dict[str, Any]], order_id: str) -> list[dict[str, Any]]:
+def of_order(events: list[Event], order_id: str) -> list[Event]:
     """Return everything that belongs to an order, in the stream's order."""
     return [e for e in events if order_id in (e["data"].get("order_id"), e["data"]["id"])]
 
 
-def check_exactly_once(events: list[dict[str, Any]]) -> None:
+def check_exactly_once(events: list[Event]) -> None:
     """Every event once by id; every entity's versions rise by one from 1."""
     repeated = [one for one, count in Counter(e["id"] for e in events).items() if count > 1]
     assert not repeated
@@ -66,7 +76,7 @@ class Screen:
         self.token = token
         self.topic = topic
         self.rows: dict[str, dict[str, Any]] = {}
-        self.frames: list[dict[str, Any]] = []
+        self.frames: list[Event] = []
         self.stale_since: str | None = "never live"
         self._cursor: str | None = None
 
