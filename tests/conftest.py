@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from config.settings import environment
 from gateway.engines.nats import NatsServer
@@ -12,6 +13,11 @@ from store.engine import Database
 from store.migrate import migrate
 from tests import engines
 from tests.engines import TestedRedis
+
+if settings.get_current_profile_name() != "ci":
+    # An example of more than 200 ms would be a failure: as on CI, no test of ours is about time.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ async def test_while_the_queue_is_full_nobody_is_verified(tmp_path: Path) -> Non
                     taken.append(
                         tasks.create_task(client.post(_WEBHOOK, content=body, headers=signed))
                     )
-                    await asyncio.sleep(0.5)
+                    await asyncio.sleep(1.5)  # the first is in its batch, the second in the queue
                 turned_away = await client.post(_WEBHOOK, content=b"{}")
                 assert turned_away.status_code == 503
                 assert turned_away.json()["type"] == "urn:imv:problem:overloaded"

@@ -34,7 +34,7 @@ from tests.integration.outbox.relaying import (
 )
 
 _BATCH = 5
-_SOON_S = 0.5
+_SOON_S = 2.0
 
 
 class Ahead(Passing):
@@ -80,6 +80,7 @@ class Ahead(Passing):
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outbox.partitions.RELAY_BATCH_MAX", _BATCH)
+    monkeypatch.setattr("outbox.lookahead.WAIT_S", 20.0)  # a machine that stands still is no miss
 
 
 @pytest.mark.parametrize("forgets", [False, True])
