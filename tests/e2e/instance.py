@@ -232,7 +232,7 @@ async def stock(http: str, token: str, **rows: int) -> None:
             for place, units in rows.items()
         ]
     }
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         answer = await client.post(f"{http}/v1/imports/stock", json=body, headers=bearer(token))
         assert answer.status_code == 200, answer.text
 
@@ -243,7 +243,7 @@ def bearer(token: str) -> dict[str, str]:
 
 async def gate_open(http: str) -> None:
     """Wait until the instance decides at once."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         await until(lambda: _well(client, http, "redis"))
 
 
@@ -254,7 +254,7 @@ async def _well(client: httpx.AsyncClient, http: str, name: str) -> bool:
 
 async def well(http: str, name: str) -> bool:
     """Tell whether a dependency is well."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         return await _well(client, http, name)
 
 

@@ -88,7 +88,7 @@ async def _post(house: House, number: int) -> httpx.Response:
 
 
 async def _state(house: House, order_id: str) -> str:
-    async with httpx.AsyncClient(headers=at.bearer(house.token)) as client:
+    async with httpx.AsyncClient(timeout=30, headers=at.bearer(house.token)) as client:
         answer = await client.get(f"{house.http}/v1/orders/{order_id}")
         return str(answer.json()["state"])
 
@@ -122,7 +122,7 @@ async def test_a_redis_that_comes_back_empty_is_rebuilt_before_it_decides(house:
     house.redis.start()
     numbers = itertools.count(2)
     await at.until(lambda: _decided_at_once(house, numbers))
-    async with httpx.AsyncClient(headers=at.bearer(house.token)) as client:
+    async with httpx.AsyncClient(timeout=30, headers=at.bearer(house.token)) as client:
         answer = (await client.get(f"{house.http}/v1/availability/SKU-1")).json()
     assert answer["freshness"] == "gate"
 
@@ -193,7 +193,7 @@ async def _nothing_is_acknowledged(house: House) -> None:
     assert refused.status_code == 503
     assert refused.headers["retry-after"]
     assert refused.headers["content-type"] == "application/problem+json"
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         assert (await client.get(f"{house.http}/livez")).status_code == 200
         await at.until(lambda: _status(client, f"{house.http}/readyz", 503))
 

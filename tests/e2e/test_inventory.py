@@ -66,7 +66,7 @@ def _units(record: Availability) -> dict[str, int]:
 
 
 async def _post(http: str, *numbers: int) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         sender = at.Sender(http)
         for number in numbers:
             await sender.send(client, number, at.order(number, pickup=True))

@@ -25,7 +25,7 @@ _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def _post_twice(http: str, body: bytes) -> list[httpx.Response]:
-    async with httpx.AsyncClient() as client, asyncio.TaskGroup() as group:
+    async with httpx.AsyncClient(timeout=30) as client, asyncio.TaskGroup() as group:
         url = f"{http}/webhooks/shop-main"
         headers = {**at.headers(body, "event-1"), "traceparent": _TRACE}
         tasks = [group.create_task(client.post(url, content=body, headers=headers)) for _ in "12"]
@@ -51,7 +51,7 @@ async def test_an_order_posted_twice_at_once_is_one_order_all_the_way(tmp_path: 
             watching.cancel()
         bodies = [answer.json() for answer in answers]
         order_id = bodies[0]["order_id"]
-        async with httpx.AsyncClient(headers=at.bearer(token)) as client:
+        async with httpx.AsyncClient(timeout=30, headers=at.bearer(token)) as client:
             found = (await client.get(f"{up.http}/v1/orders?external_id=4711")).json()["orders"]
             order = (await client.get(f"{up.http}/v1/orders/{order_id}")).json()
 

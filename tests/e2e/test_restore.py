@@ -41,7 +41,7 @@ class Shop:
             await asyncio.to_thread(up.close)  # the screen must be able to say goodbye
 
     async def send(self, *numbers: int) -> dict[int, str]:
-        async with httpx.AsyncClient() as client, asyncio.TaskGroup() as group:
+        async with httpx.AsyncClient(timeout=30) as client, asyncio.TaskGroup() as group:
             for one in numbers:
                 group.create_task(self.sender.send(client, one, at.order(one + 1, pickup=True)))
         return {one: str(self.sender.answers[one]["outcome"]) for one in numbers}
@@ -52,7 +52,7 @@ class Shop:
         body |= {"updated_at": "2026-11-02T10:00:00Z", "note": "ring twice"}
         body["customer"]["first_name"] = "Sam"
         text = msgspec.json.encode(body)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             url = f"{self.sender.http}/webhooks/shop-main"
             headers = at.headers(text, "amended", "orders/updated")
             assert (await client.post(url, content=text, headers=headers)).is_success

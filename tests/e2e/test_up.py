@@ -33,7 +33,7 @@ async def test_a_second_start_goes_on_where_the_first_stopped(tmp_path: Path) ->
         await at.gate_open(first.http)
         await at.stock(first.http, token, S_001=3)
         body = at.order(1)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             url, head = f"{first.http}/webhooks/shop-main", at.headers(body, "event-1")
             applied = (await client.post(url, content=body, headers=head)).json()
         children = [child.pid for child in first.children()]
@@ -42,7 +42,7 @@ async def test_a_second_start_goes_on_where_the_first_stopped(tmp_path: Path) ->
     with at.running(*arguments) as second:
         assert second.ready["token"] is None
         await at.gate_open(second.http)
-        async with httpx.AsyncClient(headers=at.bearer(token)) as client:
+        async with httpx.AsyncClient(timeout=30, headers=at.bearer(token)) as client:
             url = f"{second.http}/webhooks/shop-main"
             again = (await client.post(url, content=body, headers=head)).json()
             order = (await client.get(f"{second.http}/v1/orders/{applied['order_id']}")).json()
@@ -67,7 +67,7 @@ async def test_an_engine_that_ends_by_itself_is_started_again(tmp_path: Path) ->
         up.child("redis").send_signal(signal.SIGKILL)
         up.child("nats").send_signal(signal.SIGKILL)
         body = at.order(1)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             url, head = f"{up.http}/webhooks/shop-main", at.headers(body, "event-1")
             answer = await client.post(url, content=body, headers=head)
             assert answer.is_success

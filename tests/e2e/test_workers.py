@@ -61,7 +61,7 @@ async def _taken_by_each(serve: at.Running) -> dict[int, float]:
     taken: dict[int, float] = {}
     async with asyncio.timeout(20):
         while len(taken) < 2:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(timeout=30) as client:
                 answer = await client.get(f"{serve.http}/metrics")
                 _, port = answer.extensions["network_stream"].get_extra_info("client_addr")
                 counts = (
@@ -85,7 +85,7 @@ def _worker_at(serve: at.Running, port: int) -> int:
 
 async def _a_revoked_token_is_cut_off_in_every_worker(serve: at.Running, token: str) -> None:
     """Streams are spread over both workers; one of them hears of the revocation."""
-    async with httpx.AsyncClient(headers=at.bearer(token)) as client:
+    async with httpx.AsyncClient(timeout=30, headers=at.bearer(token)) as client:
         asked = {"scopes": ["board:S-001"]}
         made = (await client.post(f"{serve.http}/v1/tokens", json=asked)).json()
         streams: list[websockets.ClientConnection] = []
@@ -142,7 +142,7 @@ async def _post_all(http: str, numbers: range, *, times: int) -> list[tuple[int,
 
 async def _stocked(http: str, token: str) -> bool:
     """Tell whether the gate knows of the stock: the import may be told to it a moment later."""
-    async with httpx.AsyncClient(headers=at.bearer(token)) as client:
+    async with httpx.AsyncClient(timeout=30, headers=at.bearer(token)) as client:
         found = (await client.get(f"{http}/v1/availability/SKU-1")).json()
     return bool(found["freshness"] == "gate" and found["locations"][0]["band"] != "none")
 
@@ -153,6 +153,6 @@ async def _all_decided(http: str, token: str) -> bool:
 
 
 async def _states(http: str, token: str) -> list[str]:
-    async with httpx.AsyncClient(headers=at.bearer(token)) as client:
+    async with httpx.AsyncClient(timeout=30, headers=at.bearer(token)) as client:
         orders = (await client.get(f"{http}/v1/orders")).json()["orders"]
         return [order["state"] for order in orders]

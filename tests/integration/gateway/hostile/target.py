@@ -16,7 +16,7 @@ from handlers.sources.registry import open_channel
 from tests.e2e import instance as at
 from tests.unit.handlers.sources.given import SECRETS, private_pem
 
-ANSWER_S = 5.0
+ANSWER_S = 20.0
 """Within this an answer, or the end of the connection, must come; the machine may be busy."""
 URL = "https://gateway.example/webhooks/pos-1"
 CONFIGURATION = """
