@@ -24,8 +24,9 @@ from store.ports import Fetch
 _log = get_log("completer")
 LOOK_S = 1.0
 NOTIFICATIONS_AT_ONCE = 64
-READS_AT_ONCE = 8
-"""How many orders are read from one platform at a time: platforms limit how much they are asked."""
+ORDERS_AT_ONCE = 8
+"""How many orders of one source are under way: platforms limit how much they are asked, and a backlog
+must leave room in the queue for who waits for an answer."""
 
 
 class Due(Protocol):
@@ -108,12 +109,13 @@ class Completer:
         by_order: dict[str, list[Fetch]] = {}
         for fetch in await self._due.due_fetches(source, now_us, NOTIFICATIONS_AT_ONCE):
             by_order.setdefault(fetch.order_ref, []).append(fetch)
-        reads = asyncio.Semaphore(READS_AT_ONCE)
+        places = asyncio.Semaphore(ORDERS_AT_ONCE)
         failures: list[ImvError] = []
 
         async def complete(order_ref: str, fetches: list[Fetch]) -> None:
             try:
-                await self._complete(source, order_ref, fetches, reads)
+                async with places:
+                    await self._complete(source, order_ref, fetches)
             except ImvError as error:  # the others go on
                 failures.append(error)
             except Exception as defect:  # noqa: BLE001 - one bad row must not stop all that is due
@@ -135,15 +137,12 @@ class Completer:
         finally:
             self._busy.discard(source)
 
-    async def _complete(
-        self, source: SourceId, order_ref: str, fetches: list[Fetch], reads: asyncio.Semaphore
-    ) -> None:
+    async def _complete(self, source: SourceId, order_ref: str, fetches: list[Fetch]) -> None:
         platform = self._platforms.get(source)
         if platform is None:
             await self._show(fetches, "the source has no order source configured")
             return
-        async with reads:
-            found = await self._read(source, order_ref, platform)
+        found = await self._read(source, order_ref, platform)
         if isinstance(found, str):
             await self._retry(fetches, found)
             return

@@ -14,7 +14,7 @@ from config.ids import SourceId
 from config.limits import FETCH_ATTEMPTS_MAX, FETCH_BACKOFF_S, FETCH_BACKOFF_S_MAX
 from handlers.actions import SettleFetch
 from handlers.commands import FetchOrder, PlaceOrder
-from handlers.completer import NOTIFICATIONS_AT_ONCE, READS_AT_ONCE, Completer, Platform
+from handlers.completer import NOTIFICATIONS_AT_ONCE, ORDERS_AT_ONCE, Completer, Platform
 from handlers.intake import WayIn
 from handlers.message import Message, Outcome
 from handlers.sources.channel import Answer, Decoded, OrderSource, Request
@@ -233,14 +233,14 @@ async def test_a_backlog_is_read_several_at_a_time_and_to_its_end_without_a_paus
     sqlite_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("handlers.completer.LOOK_S", 3600.0)
-    world, shelf = sqlite_world, Slow(busy_with=READS_AT_ONCE)
+    world, shelf = sqlite_world, Slow(busy_with=ORDERS_AT_ONCE)
     count = 2 * NOTIFICATIONS_AT_ONCE + 1
     await thin_ones(world, shelf, range(count))
     async with completing(world, {SHOP: shelf}):
         assert await happens(shelf.busy, 20)
         shelf.answers.set()
         await until_waiting(world, 0)
-    assert shelf.most == READS_AT_ONCE
+    assert shelf.most == ORDERS_AT_ONCE
     assert sorted(shelf.reads, key=int) == [str(number) for number in range(count)]
     assert len(await world.orders()) == count
     # Each order takes two messages; one at a time they would be as many commits.
@@ -248,8 +248,8 @@ async def test_a_backlog_is_read_several_at_a_time_and_to_its_end_without_a_paus
 
 
 async def test_a_platform_that_hangs_holds_up_no_other(sqlite_world: World) -> None:
-    world, hanging, well = sqlite_world, Slow(busy_with=READS_AT_ONCE), Shelf()
-    await thin_ones(world, hanging, range(2 * READS_AT_ONCE))
+    world, hanging, well = sqlite_world, Slow(busy_with=ORDERS_AT_ONCE), Shelf()
+    await thin_ones(world, hanging, range(2 * ORDERS_AT_ONCE))
     placed = order("1", source=US_SHOP)
     well.put(placed)
     async with completing(world, {SHOP: hanging, US_SHOP: well}) as more:
@@ -257,7 +257,7 @@ async def test_a_platform_that_hangs_holds_up_no_other(sqlite_world: World) -> N
         fetch = FetchOrder(order=placed.order, version=0)
         await world.ask(message(fetch, source=US_SHOP))
         more.set()
-        await until_waiting(world, 2 * READS_AT_ONCE)
+        await until_waiting(world, 2 * ORDERS_AT_ONCE)
     assert [one.source for one in await world.orders()] == [US_SHOP]
 
 
