@@ -200,16 +200,33 @@ class Slow(Shelf):
         return await super().read(order_ref)
 
 
+class Counted:
+    """A way in that knows how many wait in it at once."""
+
+    def __init__(self, intake: WayIn, most: list[int]) -> None:
+        self._intake = intake
+        self._now, self._most = 0, most
+
+    async def submit(self, message: Message) -> Outcome:
+        self._now += 1
+        self._most.append(self._now)
+        try:
+            return await self._intake.submit(message)
+        finally:
+            self._now -= 1
+
+
 @asynccontextmanager
 async def completing(
-    world: World, shelves: Mapping[SourceId, OrderSource]
+    world: World, shelves: Mapping[SourceId, OrderSource], waiting: list[int] | None = None
 ) -> AsyncIterator[asyncio.Event]:
     """Run a completer as the gateway does; gives what says that something came."""
     more = asyncio.Event()
     platforms = {source: Platform(ShopChannel(), shelf) for source, shelf in shelves.items()}
     async with world.intake() as intake, asyncio.TaskGroup() as group:
+        way_in = Counted(intake, [] if waiting is None else waiting)
         completer = Completer(
-            world.reader, intake, platforms, clock=world.clock, ids=world.ids, more=more
+            world.reader, way_in, platforms, clock=world.clock, ids=world.ids, more=more
         )
         running = group.create_task(completer.run())
         yield more
@@ -236,11 +253,12 @@ async def test_a_backlog_is_read_several_at_a_time_and_to_its_end_without_a_paus
     world, shelf = sqlite_world, Slow(busy_with=ORDERS_AT_ONCE)
     count = 2 * NOTIFICATIONS_AT_ONCE + 1
     await thin_ones(world, shelf, range(count))
-    async with completing(world, {SHOP: shelf}):
+    in_the_queue: list[int] = []
+    async with completing(world, {SHOP: shelf}, in_the_queue):
         assert await happens(shelf.busy, 20)
         shelf.answers.set()
         await until_waiting(world, 0)
-    assert shelf.most == ORDERS_AT_ONCE
+    assert shelf.most == max(in_the_queue) == ORDERS_AT_ONCE  # others need the queue as well
     assert sorted(shelf.reads, key=int) == [str(number) for number in range(count)]
     assert len(await world.orders()) == count
     # Each order takes two messages; one at a time they would be as many commits.
