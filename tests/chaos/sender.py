@@ -15,7 +15,9 @@ from tests.chaos.letters import Letter
 
 ANSWER_S: Final = 5.0
 """How long senders wait for an answer; Shopify's limit."""
-_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.5)
+_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0)
+"""Ever longer, as providers do (theirs are minutes): thousands that ask again every second would keep a
+machine busy that has fallen behind, and this process, which carries every byte of the run, first."""
 _AT_ONCE: Final = 64
 _RETRIED: Final = frozenset({408, 425, 429, 409})
 
