@@ -18,7 +18,7 @@ from tests.chaos.house import House
 from tests.chaos.letters import Letter
 from tests.e2e.watching import Screen
 
-QUIET_S: Final = 60.0
+QUIET_S: Final = 120.0
 _AGREE_S: Final = TURN_MS / 1000 + 2 * GATE_GRACE_S + 15.0
 """How long an orphan of the gate may live: a turn that a killed keeper still holds, the grace time
 until it is looked at and until a difference is sure, and what a busy machine adds."""

@@ -33,7 +33,7 @@ from tests.engines import PostgresServer
 
 LETTERS_PER_S: Final = 12.0
 FAULTS_PER_S: Final = 0.5
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 150.0
 """How long after the last fault senders go on; by then everything must be answered."""
 _FLEETING_S: Final = (0.2, 4.0)
 

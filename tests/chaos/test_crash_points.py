@@ -15,7 +15,7 @@ from tests.engines import needed
 _AT_ONCE = 4
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", BOTH)
 def test_a_process_killed_at_a_point_loses_nothing_and_doubles_nothing(kind: DatabaseKind) -> None:
     points = list(POINTS)[BOTH.index(kind) :: len(BOTH)]

@@ -13,7 +13,7 @@ from tests.engines import needed
 SECONDS = 30.0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("kind", "seed"), [("sqlite", 11), ("postgres", 12)])
 def test_half_a_minute_of_faults_violates_nothing(
     kind: DatabaseKind, seed: int, tmp_path: Path
