@@ -103,7 +103,8 @@ class Completer:
         """Read a source's orders that are due longest, each once, and send them in.
 
         Raises:
-            Unavailable: our own way in is closed now; what is due stays due.
+            ImvError: with one of them it cannot be done now, as when our own way in is closed; it stays
+            due, and the others are done.
         """
         now_us = to_us(self._clock.now())
         by_order: dict[str, list[Fetch]] = {}

@@ -38,6 +38,7 @@ def work(ready):
     what = kind()
     if what in ("hangs", "deaf"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print('"deaf by now"', file=sys.stderr, flush=True)
     elif what not in (None, "slow"):
         raise getattr(errors, what or "-", RuntimeError)("an engine is away")
     if what not in ("hangs", "slow"):
@@ -207,7 +208,7 @@ async def test_a_stop_while_a_replacement_starts_ends_it_and_the_others(
 async def test_a_stop_does_not_wait_for_a_worker_that_hangs_while_it_starts(fault: Path) -> None:
     await asyncio.to_thread(fault.write_text, "hangs")
     with _started(fault, stop_s=1) as parent:
-        await at.until(lambda: _has(parent, 1))
+        await asyncio.to_thread(_told, parent, "deaf by now", 1)  # before that a signal ends it
         assert "worker.killed" in await _log_of_a_stop(parent)
 
 
